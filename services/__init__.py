@@ -1,0 +1,1 @@
+"""CityBrain's services. They never import each other; they talk over shared.topics."""

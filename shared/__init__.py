@@ -1,0 +1,1 @@
+"""The floor every service stands on: bus, messages, storage, models, the app factory."""

@@ -1,0 +1,158 @@
+"""JPEG or PNG bytes <-> pixels, and the checks that a foreign image must pass before anyone decodes it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import simplejpeg
+from PIL import Image, ImageDraw, UnidentifiedImageError
+
+from shared.errors import Malformed, TooLarge, UnsupportedMedia
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from shared.messages import Polygon
+
+Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+JPEG_MAGIC = b"\xff\xd8\xff"
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+
+
+class ImageFormat(StrEnum):
+    JPEG = "jpeg"
+    PNG = "png"
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What an image's header says."""
+
+    format: ImageFormat
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """Bounds on a foreign image. `max_pixels` guards against decompression bombs: a small file
+    whose header promises a huge picture."""
+
+    max_bytes: int = 8 * 1024 * 1024
+    max_pixels: int = 4096 * 2304
+    min_side: int = 16
+
+
+def inspect(body: bytes, limits: ImageLimits) -> ImageInfo:
+    """The header of an image that is whole and within limits. Nothing large is allocated before
+    the header has been judged.
+
+    Raises UnsupportedMedia (`not_an_image`), TooLarge (`image_too_large`, `image_too_many_pixels`)
+    or Malformed (`image_truncated`, `image_too_small`).
+    """
+    if len(body) > limits.max_bytes:
+        raise TooLarge(
+            f"the image has {len(body)} bytes; at most {limits.max_bytes} are taken",
+            code="image_too_large",
+        )
+    info = _read_header(body)
+    if info.width * info.height > limits.max_pixels:
+        raise TooLarge(
+            f"the image is {info.width}x{info.height}; at most {limits.max_pixels} pixels are taken",
+            code="image_too_many_pixels",
+        )
+    if min(info.width, info.height) < limits.min_side:
+        raise Malformed(
+            f"the image is {info.width}x{info.height}; each side must have {limits.min_side} pixels",
+            code="image_too_small",
+        )
+    _prove_whole(body, info)
+    return info
+
+
+def _read_header(body: bytes) -> ImageInfo:
+    try:
+        if body.startswith(JPEG_MAGIC):
+            height, width, *_ = simplejpeg.decode_jpeg_header(body)
+            return ImageInfo(ImageFormat.JPEG, width, height)
+        if body.startswith(PNG_MAGIC):
+            with Image.open(io.BytesIO(body), formats=["PNG"]) as image:
+                return ImageInfo(ImageFormat.PNG, *image.size)
+    except Image.DecompressionBombError as error:
+        raise TooLarge(str(error), code="image_too_many_pixels") from error
+    except (ValueError, OSError, SyntaxError, UnidentifiedImageError) as error:
+        raise Malformed(f"the image's header is broken: {error}", code="image_truncated") from error
+    raise UnsupportedMedia("the body is neither a JPEG nor a PNG", code="not_an_image")
+
+
+def _prove_whole(body: bytes, info: ImageInfo) -> None:
+    """A cheap pass over the whole file: a JPEG at an eighth of its size, a PNG's checksums."""
+    try:
+        if info.format is ImageFormat.JPEG:
+            simplejpeg.decode_jpeg(
+                body, colorspace="GRAY", min_height=1, min_width=1, min_factor=8, strict=True
+            )
+        else:
+            with Image.open(io.BytesIO(body), formats=["PNG"]) as image:
+                image.verify()
+    except (ValueError, OSError, SyntaxError) as error:
+        raise Malformed(
+            f"the image is truncated or damaged: {error}", code="image_truncated"
+        ) from error
+
+
+def decode(body: bytes, colour: Literal["gray", "rgb"]) -> Pixels:
+    """Pixels of shape (H, W) for gray or (H, W, 3) for rgb, uint8.
+
+    Raises Malformed (`image_truncated`) where the bytes cannot be decoded.
+    """
+    try:
+        if body.startswith(JPEG_MAGIC):
+            pixels: Pixels = simplejpeg.decode_jpeg(
+                body, colorspace="GRAY" if colour == "gray" else "RGB"
+            )
+            return pixels[..., 0] if colour == "gray" else pixels
+        with Image.open(io.BytesIO(body), formats=["PNG"]) as image:
+            return np.asarray(image.convert("L" if colour == "gray" else "RGB"))
+    except (ValueError, OSError, SyntaxError, UnidentifiedImageError) as error:
+        raise Malformed(
+            f"the image cannot be decoded: {error}", code="image_truncated"
+        ) from error
+
+
+def encode_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
+    """JPEG of (H, W) gray or (H, W, 3) rgb pixels."""
+    gray = pixels.ndim == 2
+    encoded: bytes = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(pixels[..., None] if gray else pixels),
+        quality=quality,
+        colorspace="GRAY" if gray else "RGB",
+        colorsubsampling="Gray" if gray else "420",
+    )
+    return encoded
+
+
+def blacken(pixels: Pixels, masks: Sequence[Polygon]) -> Pixels:
+    """The pixels with every masked region set to zero (the same array where there is no mask)."""
+    if not masks:
+        return pixels
+    height, width = pixels.shape[:2]
+    hidden = np.asarray(_stencil(tuple(masks), width, height))
+    masked = pixels.copy()
+    masked[hidden] = 0
+    return masked
+
+
+def _stencil(masks: tuple[Polygon, ...], width: int, height: int) -> NDArray[np.bool_]:
+    canvas = Image.new("1", (width, height))
+    draw = ImageDraw.Draw(canvas)
+    for mask in masks:
+        draw.polygon([(x * width, y * height) for x, y in mask.points], fill=1)
+    return np.asarray(canvas, dtype=np.bool_)

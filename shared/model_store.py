@@ -1,0 +1,209 @@
+"""The model registry: a folder of ONNX files with cards, and the map that says which one is active.
+
+A folder `models/NAME/` holds `card.json` and the ONNX file that it names. Nothing serves a file
+whose SHA-256 differs from its card's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date  # noqa: TC003 - pydantic reads it
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.errors import Corrupt, Missing
+from shared.messages import ModelsActivated, Prior
+from shared.topics import MODELS
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from shared.bus import Bus
+
+
+class TensorSpec(BaseModel):
+    """Input of a model. shape: -1 is the batch. Pixels are scaled to `(pixel / 255 - mean) / std`."""
+
+    name: str
+    shape: tuple[int, ...]
+    layout: str
+    colour: Literal["gray", "rgb", "flow"]
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+class AnomalyPrior(BaseModel):
+    """What the error of normal footage looks like for this model, on footage it was not trained on.
+
+    score: how a frame's error is made from its error map. patch: side of the map's patches in
+    pixels. frame: quantiles of the frame score. patch_q999: the error a normal patch exceeds once
+    in a thousand times; the map's regions are what lies above it.
+    """
+
+    score: Literal["mean", "max_patch"]
+    patch: int
+    frame: Prior
+    patch_q999: float
+    frames: int
+
+
+class IdentityPrior(BaseModel):
+    """What cosine similarity means for this model, measured on identities it was not trained on.
+
+    Belief that two vectors are one person: 1 / (1 + exp(-(slope * similarity + offset))).
+    """
+
+    slope: float
+    offset: float
+    same_person_q05: float
+    different_person_q99: float
+
+
+class ModelCard(BaseModel):
+    """All that serving, auditing and citing a model needs. `sha256` is the ONNX file's."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    name: str
+    version: str
+    service: Literal["anomaly", "reid", "synthetic"]
+    summary: str
+    paper: str
+    file: str
+    sha256: str
+    input: TensorSpec
+    outputs: tuple[str, ...]
+    parameters: int
+    anomaly: AnomalyPrior | None = None
+    identity: IdentityPrior | None = None
+    training_data: str
+    training_command: str
+    training_steps: int
+    training_minutes: float
+    seed: int
+    trained_on: date
+    metrics: dict[str, float]
+    metrics_data: str
+    licence: str
+    intended_use: str
+    limits: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class StoredModel:
+    """One model of the store: its card, and its file, proven to be the card's."""
+
+    def __init__(self, card: ModelCard, folder: Path) -> None:
+        self.card = card
+        self.path = folder / card.file
+
+    @property
+    def digest(self) -> str:
+        return self.card.sha256
+
+    def verify(self) -> None:
+        """Raises Corrupt where the file is absent or is not the card's."""
+        if not self.path.is_file():
+            raise Corrupt(f"model {self.card.name}: {self.path} is missing", code="model_missing")
+        if (found := sha256_of(self.path)) != self.card.sha256:
+            raise Corrupt(
+                f"model {self.card.name}: {self.path.name} has sha256 {found[:12]}..., its card says"
+                f" {self.card.sha256[:12]}...; fetch the file again",
+                code="model_checksum",
+            )
+
+
+class ModelStore:
+    """The models of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(card.parent.name for card in self.folder.glob("*/card.json")))
+
+    def load(self, name: str) -> StoredModel:
+        """The model of that name, verified.
+
+        Raises Missing for an unknown name, Corrupt for a broken card or file.
+        """
+        path = self.folder / name / "card.json"
+        if not path.is_file():
+            raise Missing(
+                f"no model {name!r} in {self.folder}; there are: {', '.join(self.names) or 'none'}",
+                code="unknown_model",
+            )
+        try:
+            card = ModelCard.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise Corrupt(f"{path} is no model card: {error}", code="model_card") from error
+        model = StoredModel(card, path.parent)
+        model.verify()
+        return model
+
+    def save(self, card: ModelCard, onnx: Path) -> StoredModel:
+        """Puts a trained file and its card into the store, the card last."""
+        folder = self.folder / card.name
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / card.file
+        if onnx.resolve() != target.resolve():
+            target.write_bytes(onnx.read_bytes())
+        (folder / "card.json").write_text(card.model_dump_json(indent=2) + "\n")
+        self.__dict__.pop("names", None)
+        return self.load(card.name)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class ActivationMap:
+    """Which model serves which camera. Kept in Redis; every change is announced on models.v1.
+
+    The field `*` speaks for all cameras that have none of their own. Former values are kept, so
+    that one call rolls back.
+    """
+
+    EVERY_CAMERA = "*"
+
+    def __init__(self, redis: Redis, service: str) -> None:
+        self._redis = redis
+        self._service = service
+        self._key = f"activations:{service}"
+
+    async def read(self) -> dict[str, str]:
+        """Camera id, or `*`, to model name."""
+        raw = await self._redis.hgetall(self._key)
+        return {camera.decode(): json.loads(history)[-1] for camera, history in raw.items()}
+
+    async def activate(self, bus: Bus, model: str, camera_id: str = EVERY_CAMERA) -> None:
+        await self._change(bus, camera_id, lambda history: [*history, model][-10:])
+
+    async def roll_back(self, bus: Bus, camera_id: str = EVERY_CAMERA) -> None:
+        """To the model before. Raises Missing where there was none."""
+        await self._change(bus, camera_id, _without_newest)
+
+    async def _change(self, bus: Bus, camera_id: str, change: Any) -> None:
+        async with self._redis.pipeline() as pipe:
+            await pipe.watch(self._key)
+            raw = await pipe.hget(self._key, camera_id)
+            history = change(json.loads(raw) if raw else [])
+            pipe.multi()
+            if history:
+                pipe.hset(self._key, camera_id, json.dumps(history))
+            else:
+                pipe.hdel(self._key, camera_id)
+            await pipe.execute()
+        await bus.publish(MODELS, ModelsActivated(service=self._service))
+
+
+def _without_newest(history: list[str]) -> list[str]:
+    if not history:
+        raise Missing("no model was activated there, so none can be rolled back")
+    return history[:-1]
