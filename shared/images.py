@@ -1,4 +1,4 @@
-"""JPEG or PNG bytes <-> pixels, and the checks that a foreign image must pass before anyone decodes it."""
+"""JPEG or PNG bytes <-> pixels, and the checks that a foreign image must pass first."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def inspect(body: bytes, limits: ImageLimits) -> ImageInfo:
     info = _read_header(body)
     if info.width * info.height > limits.max_pixels:
         raise TooLarge(
-            f"the image is {info.width}x{info.height}; at most {limits.max_pixels} pixels are taken",
+            f"the image is {info.width}x{info.height}; {limits.max_pixels} pixels are the most",
             code="image_too_many_pixels",
         )
     if min(info.width, info.height) < limits.min_side:
         raise Malformed(
-            f"the image is {info.width}x{info.height}; each side must have {limits.min_side} pixels",
+            f"the image is {info.width}x{info.height}; each side needs {limits.min_side} pixels",
             code="image_too_small",
         )
     _prove_whole(body, info)
@@ -122,9 +122,7 @@ def decode(body: bytes, colour: Literal["gray", "rgb"]) -> Pixels:
         with Image.open(io.BytesIO(body), formats=["PNG"]) as image:
             return np.asarray(image.convert("L" if colour == "gray" else "RGB"))
     except (ValueError, OSError, SyntaxError, UnidentifiedImageError) as error:
-        raise Malformed(
-            f"the image cannot be decoded: {error}", code="image_truncated"
-        ) from error
+        raise Malformed(f"the image cannot be decoded: {error}", code="image_truncated") from error
 
 
 def encode_jpeg(pixels: Pixels, quality: int = 90) -> bytes:

@@ -36,7 +36,7 @@ class Precision(StrEnum):
 
 
 class Session(Protocol):
-    """A loaded model. `provider` and `precision` are what is really used, not what was asked for."""
+    """A loaded model. `provider` and `precision` are what is used, not what was asked for."""
 
     provider: str
     precision: str

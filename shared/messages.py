@@ -129,7 +129,12 @@ class ClipOutcome(ClipIdentity):
 
     @classmethod
     def of(
-        cls, clip: ClipReady, entry_id: str, outcome: Outcome, reason: str | None = None, **more: Any
+        cls,
+        clip: ClipReady,
+        entry_id: str,
+        outcome: Outcome,
+        reason: str | None = None,
+        **more: Any,
     ) -> Self:
         return cls(
             camera_id=clip.camera_id,

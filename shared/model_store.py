@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import date  # noqa: TC003 - pydantic reads it
+from datetime import date
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,13 +19,15 @@ from shared.messages import ModelsActivated, Prior
 from shared.topics import MODELS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from redis.asyncio import Redis
 
     from shared.bus import Bus
 
 
 class TensorSpec(BaseModel):
-    """Input of a model. shape: -1 is the batch. Pixels are scaled to `(pixel / 255 - mean) / std`."""
+    """Input of a model. shape: -1 is the batch. Pixels become `(pixel / 255 - mean) / std`."""
 
     name: str
     shape: tuple[int, ...]
@@ -111,8 +112,8 @@ class StoredModel:
             raise Corrupt(f"model {self.card.name}: {self.path} is missing", code="model_missing")
         if (found := sha256_of(self.path)) != self.card.sha256:
             raise Corrupt(
-                f"model {self.card.name}: {self.path.name} has sha256 {found[:12]}..., its card says"
-                f" {self.card.sha256[:12]}...; fetch the file again",
+                f"model {self.card.name}: {self.path.name} has sha256 {found[:12]}..., its card"
+                f" says {self.card.sha256[:12]}...; fetch the file again",
                 code="model_checksum",
             )
 
@@ -179,7 +180,7 @@ class ActivationMap:
 
     async def read(self) -> dict[str, str]:
         """Camera id, or `*`, to model name."""
-        raw = await self._redis.hgetall(self._key)
+        raw: Any = await self._redis.hgetall(self._key)
         return {camera.decode(): json.loads(history)[-1] for camera, history in raw.items()}
 
     async def activate(self, bus: Bus, model: str, camera_id: str = EVERY_CAMERA) -> None:
@@ -194,7 +195,7 @@ class ActivationMap:
             await pipe.watch(self._key)
             raw = await pipe.hget(self._key, camera_id)
             history = change(json.loads(raw) if raw else [])
-            pipe.multi()
+            pipe.multi()  # type: ignore[no-untyped-call]
             if history:
                 pipe.hset(self._key, camera_id, json.dumps(history))
             else:

@@ -1,0 +1,22 @@
+"""The server's clock, in the unit that messages and tables use: microseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+SECOND_US = 1_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now_us() -> int:
+    return time.time_ns() // 1_000
+
+
+def to_us(moment: datetime) -> int:
+    """Exact, unlike `timestamp()`, whose float loses microseconds."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def from_us(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)

@@ -1,0 +1,171 @@
+"""A service's own database: SQLite in a file, or PostgreSQL, behind the same two transactions."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import BigInteger, MetaData, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase
+
+from shared.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+Counter64 = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+"""A 64-bit key that counts by itself: SQLite does so for INTEGER only."""
+
+
+def make_base() -> type[DeclarativeBase]:
+    """A declarative base with metadata of its own: one for each service's database."""
+
+    class Base(DeclarativeBase):
+        metadata = MetaData(naming_convention=NAMING)
+        type_annotation_map = {int: BigInteger}  # noqa: RUF012 - SQLAlchemy's way
+
+    return Base
+
+
+class Database:
+    """Transactions on one database.
+
+    Write transactions begin IMMEDIATE on SQLite, whose default loses updates between processes
+    silently; on PostgreSQL rows are locked by `SELECT ... FOR UPDATE`, which SQLite leaves out.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = url
+        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            _make_folder_of(url)
+            self._engine = create_async_engine(url, connect_args={"timeout": 30})
+            _tame_sqlite(self._engine.sync_engine)
+        else:
+            self._engine = create_async_engine(url, pool_size=pool_size, pool_pre_ping=True)
+        self._writing_engine = self._engine.execution_options(begins_immediate=True)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def ping(self) -> None:
+        """Raises Unavailable where the database is away."""
+        async with self.reading() as session:
+            await session.execute(text("SELECT 1"))
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that only reads."""
+        async with _translated(), AsyncSession(self._engine) as session:
+            yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that writes: committed at its end, rolled back by an exception."""
+        async with (
+            _translated(),
+            AsyncSession(self._writing_engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    def insert(self, table: type[DeclarativeBase]) -> Any:
+        """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    async def migrate(self, migrations: Path) -> None:
+        """Brings the schema up to the newest revision of the folder."""
+
+        def upgrade(connection: Connection) -> None:
+            config = _alembic_config(migrations)
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+        async with _translated(), self._engine.connect() as connection:
+            await _run_alone(connection, self.is_sqlite, upgrade)
+
+    async def pending_migrations(self, migrations: Path) -> bool:
+        """Whether the schema is older than the code."""
+        head = ScriptDirectory.from_config(_alembic_config(migrations)).get_current_head()
+
+        def current(connection: Connection) -> str | None:
+            return MigrationContext.configure(connection).get_current_revision()
+
+        async with _translated(), self._engine.connect() as connection:
+            return await connection.run_sync(current) != head
+
+
+def _alembic_config(migrations: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(migrations))
+    return config
+
+
+async def _run_alone(connection: AsyncConnection, is_sqlite: bool, upgrade: Any) -> None:
+    """Several processes may start at once: on PostgreSQL the second waits for the first's lock."""
+    if not is_sqlite:
+        await connection.execute(text("SELECT pg_advisory_lock(7031)"))
+    try:
+        await connection.run_sync(upgrade)
+        await connection.commit()
+    finally:
+        if not is_sqlite:
+            await connection.execute(text("SELECT pg_advisory_unlock(7031)"))
+            await connection.commit()
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """A database that is away, full or locked for too long is Unavailable."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable(f"database: {error.orig}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable(f"database: {error.orig}") from error
+        raise
+    except ConnectionError as error:
+        raise Unavailable(f"database: {error}") from error
+
+
+def _make_folder_of(url: str) -> None:
+    file = make_url(url).database
+    if file and file != ":memory:":
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _tame_sqlite(engine: Any) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: Any) -> None:
+        # The driver would begin transactions on its own, and late; begin() below does it.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        immediate = connection.get_execution_options().get("begins_immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

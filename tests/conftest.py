@@ -1,0 +1,100 @@
+"""A real Redis and real databases for every test that asks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from services.embedded.redis_server import bus_url, redis_command
+from shared.bus import Bus
+
+
+class RedisServer:
+    """A Redis server of our own, that a test may stop and start again."""
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self.socket = folder / "redis.sock"
+        self.url = bus_url(self.socket)
+        self._command = redis_command(folder, self.socket, durable=durable)
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        with Redis.from_url(self.url) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except RedisError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=20)
+            self._process = None
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(timeout=20)
+        self._process = None
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_redis(tmp_path):
+    folder = tmp_path / "own-redis"
+    folder.mkdir()
+    server = RedisServer(folder, durable=True)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def bus(redis_server):
+    bus = Bus(redis_server.url)
+    await bus.redis.flushall()
+    yield bus
+    await bus.close()
+
+
+def footage(*parts: str) -> Path:
+    """A folder of real data; the test skips, saying so, where it is absent."""
+    root = Path(os.environ.get("CITYBRAIN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    folder = root.joinpath(*parts)
+    if not folder.exists():
+        pytest.skip(f"no real footage at {folder}; set CITYBRAIN_DATA")
+    return folder
+
+
+@pytest.fixture
+def data():
+    """Call it with the parts of a path below CITYBRAIN_DATA."""
+    return footage
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory):
+    """A PostgreSQL server of our own, where its programs are installed."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs or shutil.which("setpriv") is None:
+        pytest.skip("PostgreSQL's server programs are not installed")
+    pytest.skip("wired with the gateway's tests")
