@@ -129,9 +129,7 @@ class Batcher(Generic[Item, Answer]):
         loop = asyncio.get_running_loop()
         items = [waiting.item for waiting in batch]
         try:
-            answers = await loop.run_in_executor(self._threads, self._infer, batch[0].key, items)
-            if len(answers) != len(batch):
-                raise RuntimeError(f"{len(batch)} items went in, {len(answers)} answers came out")  # noqa: TRY301
+            answers = await loop.run_in_executor(self._threads, self._run, batch[0].key, items)
         except asyncio.CancelledError:
             _fail(batch, Unavailable("the service is stopping"))
             raise
@@ -141,6 +139,16 @@ class Batcher(Generic[Item, Answer]):
         for waiting, answer in zip(batch, answers, strict=True):
             if not waiting.future.done():
                 waiting.future.set_result(answer)
+
+    def _run(self, key: Hashable, items: Sequence[Item]) -> Sequence[Answer]:
+        try:
+            answers = self._infer(key, items)
+        except StopIteration as error:
+            # A future cannot carry it: the callers would wait for ever.
+            raise RuntimeError("the inference ran out of something to iterate over") from error
+        if len(answers) != len(items):
+            raise RuntimeError(f"{len(items)} items went in, {len(answers)} answers came out")
+        return answers
 
 
 def _fail(batch: list[_Waiting[Item, Answer]], error: BaseException) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pwd
+import secrets
 import shutil
 import subprocess
 import time
@@ -14,6 +16,7 @@ from redis.exceptions import RedisError
 
 from services.embedded.redis_server import bus_url, redis_command
 from shared.bus import Bus
+from tests.postgres_server import PostgresServer, postgres_programs
 
 
 class RedisServer:
@@ -32,11 +35,12 @@ class RedisServer:
             while True:
                 try:
                     client.ping()
-                    return
                 except RedisError:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.02)
+                else:
+                    return
 
     def stop(self) -> None:
         if self._process is not None:
@@ -92,9 +96,38 @@ def data():
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory):
+def postgres_server():
     """A PostgreSQL server of our own, where its programs are installed."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs or shutil.which("setpriv") is None:
+    programs = postgres_programs()
+    if programs is None:
         pytest.skip("PostgreSQL's server programs are not installed")
-    pytest.skip("wired with the gateway's tests")
+    if os.geteuid() == 0 and (shutil.which("setpriv") is None or not _has_user("postgres")):
+        pytest.skip("PostgreSQL does not run as root, and there is no postgres user to run it")
+    server = PostgresServer(programs)
+    server.start()
+    yield server
+    server.stop()
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server):
+    """The server's maintenance database."""
+    return postgres_server.url()
+
+
+@pytest.fixture
+def postgres_database(postgres_server):
+    """The URL of a new and empty PostgreSQL database, dropped after the test."""
+    name = f"city_{secrets.token_hex(6)}"
+    postgres_server.create(name)
+    yield postgres_server.url(name)
+    postgres_server.drop(name)
+
+
+def _has_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True

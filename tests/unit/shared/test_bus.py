@@ -115,7 +115,9 @@ async def test_the_reason_of_a_failure_is_remembered_until_it_is_settled(bus):
 
 
 async def test_messages_survive_the_wire(bus):
-    raised = EventRaised(type="alert.opened", camera_id="gate", raised_us=1, data={"peak": 0.5, "n": [1]})
+    raised = EventRaised(
+        type="alert.opened", camera_id="gate", raised_us=1, data={"peak": 0.5, "n": [1]}
+    )
     await bus.publish(DEAD, raised)
     ((_, fields),) = await bus.redis.xrange(DEAD.key())
     assert EventRaised.unpack(fields[b"body"]) == raised

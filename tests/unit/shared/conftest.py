@@ -1,0 +1,42 @@
+"""What the tests of the floor share: a database of either kind, and vital signs to look at."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.database import Database
+from shared.health import Vital
+from tests.unit.shared.floor import make_tables
+
+
+@pytest.fixture
+def sqlite_url(tmp_path):
+    return f"sqlite+aiosqlite:///{tmp_path}/floor.db"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request):
+    named = {"sqlite": "sqlite_url", "postgres": "postgres_database"}
+    return request.getfixturevalue(named[request.param])
+
+
+@pytest.fixture
+async def database(database_url):
+    """A database of either kind, with the tables of the floor."""
+    database = Database(database_url)
+    await make_tables(database)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def sqlite(sqlite_url):
+    database = Database(sqlite_url)
+    await make_tables(database)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def vital():
+    return Vital("task")
