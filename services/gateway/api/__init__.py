@@ -1,0 +1,1 @@
+"""The gateway's REST surface, a file per noun."""

@@ -1,0 +1,68 @@
+"""What routes ask for: the principal with a scope, and the parts of the running gateway."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Query, Request, Security
+
+from services.gateway.city import City
+from shared.auth import Principal, Scope, authenticate
+from shared.clock import EPOCH, to_us
+from shared.errors import Malformed
+
+if TYPE_CHECKING:
+    from fastapi.params import Security as SecurityParam
+
+
+def _city(request: Request) -> City:
+    city: City = request.app.state.city
+    return city
+
+
+CityDep = Annotated[City, Depends(_city)]
+
+
+def allowed(*scopes: Scope) -> SecurityParam:
+    """The principal of a request that has all these scopes."""
+    return Security(authenticate, scopes=[scope.value for scope in scopes])  # type: ignore[no-any-return]
+
+
+ReadsCameras = Annotated[Principal, allowed(Scope.CAMERAS_READ)]
+WritesCameras = Annotated[Principal, allowed(Scope.CAMERAS_WRITE)]
+WritesFrames = Annotated[Principal, allowed(Scope.FRAMES_WRITE)]
+ReadsAlerts = Annotated[Principal, allowed(Scope.ALERTS_READ)]
+ReadsPersons = Annotated[Principal, allowed(Scope.PERSONS_READ)]
+SearchesPersons = Annotated[Principal, allowed(Scope.PERSONS_SEARCH)]
+Admin = Annotated[Principal, allowed(Scope.ADMIN)]
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="Items of a page")]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+StartTime = Annotated[datetime | None, Query(description="Inclusive; RFC 3339")]
+EndTime = Annotated[datetime | None, Query(description="Exclusive; RFC 3339")]
+
+
+def us_of(moment: datetime | None) -> int | None:
+    """Microseconds of a moment. Raises Malformed for one without a time zone."""
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise Malformed("times need a zone: 2026-01-31T12:00:00Z", code="time_without_zone")
+    return to_us(moment)
+
+
+def span_us(start: datetime | None, end: datetime | None, default: timedelta) -> tuple[int, int]:
+    """A half-open span of time; by default the last `default` until now.
+
+    Raises Malformed where it ends before it starts.
+    """
+    end_us = us_of(end)
+    if end_us is None:
+        end_us = to_us(datetime.now(EPOCH.tzinfo)) + 1
+    start_us = us_of(start)
+    if start_us is None:
+        start_us = end_us - default // timedelta(microseconds=1)
+    if start_us > end_us:
+        raise Malformed("start_time is after end_time", code="empty_span")
+    return start_us, end_us

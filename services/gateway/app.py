@@ -1,0 +1,83 @@
+"""The gateway as an app: its routes, and the tasks that run beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from services.gateway.api import alerts, cameras, events, frames, keys, persons, system
+from services.gateway.city import City
+from services.gateway.store.schema import MIGRATIONS
+from shared.auth import KeyDirectory
+from shared.database import watch_schema
+from shared.errors import OUTAGES
+from shared.service import create_service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI
+
+    from services.gateway.settings import GatewaySettings
+    from shared.health import Health, Vital
+    from shared.service import Tasks
+
+PAGE = Path(__file__).parent / "page"
+KEYS_EVERY_S = 2.0
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    """The gateway. Nothing is connected before it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI, health: Health) -> AsyncIterator[Tasks]:
+        city = City.build(settings, health)
+        app.state.city = city
+        app.state.keys = KeyDirectory(city.bus.redis)
+        try:
+            yield {
+                "schema": lambda: watch_schema(city.database, MIGRATIONS, health.vital("schema")),
+                "keys": lambda: _project_keys(city, health.vital("keys")),
+                **city.tasks(),
+            }
+        finally:
+            await city.close()
+
+    nouns = (cameras, frames, alerts, persons, events, keys, system)
+    app = create_service(
+        "gateway",
+        settings,
+        routers=[*(noun.router for noun in nouns), _page_router()],
+        lifespan=lifespan,
+        max_body_bytes=settings.body_max_bytes,
+    )
+    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    return app
+
+
+def _page_router() -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/", include_in_schema=False)
+    async def page(ticket: str | None = None) -> FileResponse:
+        """The page. Its script spends the ticket."""
+        return FileResponse(PAGE / "index.html")
+
+    return router
+
+
+async def _project_keys(city: City, vital: Vital) -> None:
+    """Keeps Redis supplied with the keys, whenever it has lost them."""
+    while True:
+        try:
+            await city.keys.project()
+            vital.well()
+        except OUTAGES as error:
+            vital.ailing(str(error))
+        await asyncio.sleep(KEYS_EVERY_S)

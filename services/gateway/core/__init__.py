@@ -1,0 +1,1 @@
+"""What the gateway decides, without clocks or storage: time and state come in as arguments."""

@@ -1,0 +1,239 @@
+"""Rows -> what REST shows and events carry: the same words in both."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel
+
+from services.gateway.core.alarm import Severity
+from services.gateway.core.camera import Camera, Location
+from services.gateway.store.cameras import camera_of
+from shared.clock import from_us
+
+if TYPE_CHECKING:
+    from services.gateway.core.trajectory import Stay
+    from services.gateway.store.tables import AlertRow, CameraRow, IncidentRow, SightingRow
+
+
+def blob_url(key: str | None) -> str | None:
+    return f"/v1/blobs/{key}" if key else None
+
+
+def moment(us: int | None) -> datetime | None:
+    return None if us is None else from_us(us)
+
+
+class CameraResource(Camera):
+    """A registered camera. version: send it as `If-Match` to change only what you have read."""
+
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: CameraRow) -> Self:
+        return cls(
+            **camera_of(row).model_dump(),
+            version=row.version,
+            created_at=from_us(row.created_us),
+            updated_at=from_us(row.updated_us),
+        )
+
+
+class Region(BaseModel):
+    """What the error map holds for abnormal: pixels of the frame as it was pushed."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class EvidenceFrame(BaseModel):
+    captured_at: datetime
+    image: str | None
+
+
+class Evidence(BaseModel):
+    """Pictures of an alert. state: pending (being saved), saved, lost (the bytes had expired)."""
+
+    state: Literal["pending", "saved", "lost", "none"]
+    frames: list[EvidenceFrame] = []
+    heat_map: str | None = None
+
+
+class Alert(BaseModel):
+    """An alert. start, peak and end are the camera's time, opened and closed the server's.
+
+    score: 1 is what a normal frame exceeds once in a thousand times. learning: raised from the
+    model card's prior, before the camera's own quantiles stood.
+    """
+
+    id: str
+    camera_id: str
+    kind: Literal["anomaly", "camera_offline"]
+    severity: Severity
+    state: Literal["open", "closed"]
+    start_time: datetime
+    peak_time: datetime
+    end_time: datetime | None
+    opened_at: datetime
+    closed_at: datetime | None
+    peak_score: float
+    learning: bool
+    model: str | None
+    regions: list[Region]
+    evidence: Evidence
+    incident_id: str
+
+    @classmethod
+    def of(cls, row: AlertRow) -> Self:
+        return cls.model_validate(
+            {
+                "id": row.id,
+                "camera_id": row.camera_id,
+                "kind": row.kind,
+                "severity": row.severity,
+                "state": row.state,
+                "start_time": from_us(row.start_us),
+                "peak_time": from_us(row.peak_us),
+                "end_time": moment(row.end_us),
+                "opened_at": from_us(row.opened_us),
+                "closed_at": moment(row.closed_us),
+                "peak_score": round(row.peak_score, 4),
+                "learning": row.learning,
+                "model": row.model,
+                "regions": row.regions,
+                "evidence": _evidence(row),
+                "incident_id": row.incident_id,
+            }
+        )
+
+
+def _evidence(row: AlertRow) -> dict[str, Any]:
+    if row.evidence_pending:
+        return {"state": "pending"}
+    saved = row.evidence
+    return {
+        "state": saved.get("state", "none"),
+        "heat_map": blob_url(saved.get("heat_map")),
+        "frames": [
+            {"captured_at": from_us(frame["captured_us"]), "image": blob_url(frame["blob"])}
+            for frame in saved.get("frames", ())
+        ],
+    }
+
+
+class PersonAtIncident(BaseModel):
+    person_id: str
+    cameras: list[str]
+    confidence: float
+    crop: str | None
+
+
+class Incident(BaseModel):
+    """Alerts of one place and moment. `GET /v1/incidents/{id}` adds its alerts and its people."""
+
+    id: str
+    place: str
+    state: Literal["open", "closed"]
+    severity: Severity
+    start_time: datetime
+    end_time: datetime
+    opened_at: datetime
+
+    @classmethod
+    def of(cls, row: IncidentRow) -> Self:
+        return cls.model_validate(
+            {
+                "id": row.id,
+                "place": row.place,
+                "state": row.state,
+                "severity": row.severity,
+                "start_time": from_us(row.start_us),
+                "end_time": from_us(row.end_us),
+                "opened_at": from_us(row.opened_us),
+            }
+        )
+
+
+class IncidentDetail(Incident):
+    alerts: list[Alert]
+    persons: list[PersonAtIncident]
+
+
+class SeenBox(BaseModel):
+    captured_at: datetime
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class SightingResource(BaseModel):
+    """A person at a camera. confidence: the gallery's belief that it is this person."""
+
+    id: str
+    person_id: str
+    camera_id: str
+    start_time: datetime
+    end_time: datetime
+    confidence: float
+    quality: float
+    crop: str | None
+    boxes: list[SeenBox]
+
+    @classmethod
+    def of(cls, row: SightingRow) -> Self:
+        return cls(
+            id=row.id,
+            person_id=row.person_id,
+            camera_id=row.camera_id,
+            start_time=from_us(row.start_us),
+            end_time=from_us(row.end_us),
+            confidence=round(row.confidence, 4),
+            quality=round(row.quality, 4),
+            crop=blob_url(row.crop),
+            boxes=[
+                SeenBox(captured_at=from_us(int(t)), x=x, y=y, width=w, height=h)
+                for t, x, y, w, h in row.boxes
+            ],
+        )
+
+
+class StayResource(BaseModel):
+    """A person at one camera without a longer pause."""
+
+    camera_id: str
+    camera_name: str
+    location: Location | None
+    start_time: datetime
+    end_time: datetime
+    confidence: float
+    sightings: int
+    crop: str | None
+
+    @classmethod
+    def of(cls, stay: Stay, camera: Camera | None) -> Self:
+        return cls(
+            camera_id=stay.camera_id,
+            camera_name=camera.name if camera else stay.camera_id,
+            location=camera.location if camera else None,
+            start_time=from_us(stay.start_us),
+            end_time=from_us(stay.end_us),
+            confidence=round(stay.confidence, 4),
+            sightings=stay.sightings,
+            crop=blob_url(stay.crop),
+        )
+
+
+class Trajectory(BaseModel):
+    """Where a person was, stay by stay: a hypothesis, as good as its confidences."""
+
+    person_id: str
+    start_time: datetime | None
+    end_time: datetime | None
+    cameras: list[str]
+    stays: list[StayResource]

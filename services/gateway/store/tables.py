@@ -1,0 +1,224 @@
+"""The tables of the gateway's database. Times are microseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Index, LargeBinary, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.database import INTEGERS, new_metadata
+from shared.folding import CursorColumns, OutcomeColumns
+from shared.leases import LeaseColumns
+from shared.outbox import OriginColumns, OutboxColumns
+
+Ulid = String(26)
+CameraKey = String(64)
+
+
+class Base(DeclarativeBase):
+    metadata = new_metadata()
+    type_annotation_map = INTEGERS
+
+
+class CameraRow(Base):
+    """A camera. deleted_us: its tombstone, which keeps late outcomes from raising it again."""
+
+    __tablename__ = "cameras"
+
+    id: Mapped[str] = mapped_column(CameraKey, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    site: Mapped[str] = mapped_column(String(200))
+    location: Mapped[dict[str, float] | None] = mapped_column(JSON)
+    mode: Mapped[str] = mapped_column(String(16))
+    analysis_fps: Mapped[float]
+    stride: Mapped[int | None]
+    masks: Mapped[list[Any]] = mapped_column(JSON)
+    version: Mapped[int]
+    created_us: Mapped[int]
+    updated_us: Mapped[int]
+    deleted_us: Mapped[int | None]
+
+
+class WatchRow(Base):
+    """What the composer remembers of a camera from clip to clip.
+
+    presence: new, online or offline. alarm: the state of its alarm (services.gateway.core.alarm).
+    """
+
+    __tablename__ = "watches"
+
+    camera_id: Mapped[str] = mapped_column(CameraKey, primary_key=True)
+    presence: Mapped[str] = mapped_column(String(16), default="new")
+    presence_us: Mapped[int | None]
+    learning: Mapped[bool] = mapped_column(default=True)
+    alarm: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+
+class BaselineRow(Base):
+    """Quantile sketch of the errors of one camera in one scoring context."""
+
+    __tablename__ = "baselines"
+
+    camera_id: Mapped[str] = mapped_column(CameraKey, primary_key=True)
+    context: Mapped[str] = mapped_column(String(64), primary_key=True)
+    frames: Mapped[int]
+    sketch: Mapped[bytes] = mapped_column(LargeBinary)
+    updated_us: Mapped[int]
+
+
+class ScoreCursorRow(CursorColumns, Base):
+    __tablename__ = "score_cursors"
+
+
+class ScoreOutcomeRow(OutcomeColumns, Base):
+    """timeline: packed times, errors and scores of the owned frames."""
+
+    __tablename__ = "score_outcomes"
+
+    timeline: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    __table_args__ = (Index("ix_score_outcomes_camera_end", "camera_id", "end_us"),)
+
+
+class PeopleOutcomeRow(Base):
+    """That a clip's people have been taken in; makes the taking idempotent."""
+
+    __tablename__ = "people_outcomes"
+
+    camera_id: Mapped[str] = mapped_column(CameraKey, primary_key=True)
+    born: Mapped[int] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(16))
+
+
+class AccountRow(Base):
+    """Owned frames and clips of a camera by group and outcome."""
+
+    __tablename__ = "accounts"
+
+    camera_id: Mapped[str] = mapped_column(CameraKey, primary_key=True)
+    born: Mapped[int] = mapped_column(primary_key=True)
+    group: Mapped[str] = mapped_column(String(16), primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(16), primary_key=True)
+    frames: Mapped[int]
+    clips: Mapped[int]
+
+
+class AlertRow(Base):
+    """An alert. opened_us and closed_us are the server's time; start, peak and end the camera's.
+
+    evidence: frames and heat map, as blob keys; while evidence_pending, still where they are in
+    Redis.
+    """
+
+    __tablename__ = "alerts"
+
+    id: Mapped[str] = mapped_column(Ulid, primary_key=True)
+    camera_id: Mapped[str] = mapped_column(CameraKey, index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    severity: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    start_us: Mapped[int] = mapped_column(index=True)
+    peak_us: Mapped[int]
+    end_us: Mapped[int | None]
+    opened_us: Mapped[int]
+    closed_us: Mapped[int | None]
+    peak_score: Mapped[float]
+    learning: Mapped[bool]
+    model: Mapped[str | None] = mapped_column(String(64))
+    context: Mapped[str | None] = mapped_column(String(64))
+    regions: Mapped[list[Any]] = mapped_column(JSON)
+    evidence: Mapped[dict[str, Any]] = mapped_column(JSON)
+    evidence_pending: Mapped[bool]
+    incident_id: Mapped[str] = mapped_column(Ulid, index=True)
+
+
+class IncidentRow(Base):
+    """Alerts of one place and moment."""
+
+    __tablename__ = "incidents"
+
+    id: Mapped[str] = mapped_column(Ulid, primary_key=True)
+    place: Mapped[str] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(16))
+    severity: Mapped[str] = mapped_column(String(16))
+    start_us: Mapped[int]
+    end_us: Mapped[int]
+    opened_us: Mapped[int]
+
+    __table_args__ = (Index("ix_incidents_place_end", "place", "end_us"),)
+
+
+class SightingRow(Base):
+    """A person at a camera for a tracklet's length. boxes: [time, x, y, width, height] each."""
+
+    __tablename__ = "sightings"
+
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    person_id: Mapped[str] = mapped_column(Ulid)
+    camera_id: Mapped[str] = mapped_column(CameraKey)
+    start_us: Mapped[int]
+    end_us: Mapped[int]
+    confidence: Mapped[float]
+    quality: Mapped[float]
+    crop: Mapped[str] = mapped_column(String(256))
+    boxes: Mapped[list[Any]] = mapped_column(JSON)
+
+    __table_args__ = (
+        Index("ix_sightings_person_start", "person_id", "start_us"),
+        Index("ix_sightings_camera_start", "camera_id", "start_us"),
+    )
+
+
+class ApiKeyRow(Base):
+    """A key by its digest. kind: key, session, ticket (spent once for a session) or service."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(200))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    cameras: Mapped[list[str] | None] = mapped_column(JSON)
+    created_us: Mapped[int]
+    expires_us: Mapped[int | None]
+    revoked_us: Mapped[int | None]
+
+
+class AuditRow(Base):
+    """Who did what that must be answered for."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[str] = mapped_column(Ulid, primary_key=True)
+    at_us: Mapped[int]
+    actor: Mapped[str] = mapped_column(String(32))
+    action: Mapped[str] = mapped_column(String(64))
+    purpose: Mapped[str] = mapped_column(String(500))
+    image: Mapped[str | None] = mapped_column(String(256))
+    details: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class IdempotencyRow(Base):
+    """A create that was answered: the same key with the same content gets the same resource."""
+
+    __tablename__ = "idempotency"
+
+    key: Mapped[str] = mapped_column(String(160), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    resource_id: Mapped[str] = mapped_column(String(64))
+    created_us: Mapped[int]
+
+
+class OutboxRow(OutboxColumns, Base):
+    pass
+
+
+class OriginRow(OriginColumns, Base):
+    pass
+
+
+class LeaseRow(LeaseColumns, Base):
+    pass
