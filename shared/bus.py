@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 
 from shared.scripts import SHARED_LUA, load_script
 from shared.telemetry import current_traceparent
-from shared.topics import PartitionKeys, Topic
+from shared.topics import CLIPS, PartitionKeys, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 READ_BLOCK_MS = 1_000
+
+SILENCE_S = 60.0
+"""A server that has not answered a blocking read for so long is away, though nobody closed the
+connection (a cut cable, a paused machine). No read may block for longer."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,14 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Settlement:
-    """How a delivery ends: what is published with its acknowledgement, and the clip entry whose
-    frames this reader no longer needs."""
+    """How a delivery ends.
+
+    outputs: published with its acknowledgement. release: entries of the clips whose frames this
+    reader no longer needs.
+    """
 
     outputs: tuple[tuple[Topic, Message], ...] = ()
-    release: str | None = None
+    release: tuple[str, ...] = ()
 
 
 @dataclass
@@ -80,10 +87,11 @@ class Bus:
         self.redis = Redis.from_url(self.url, **options)
         self.frames = Redis.from_url(self.frames_url or self.url, **options)
         self.waiting = Redis.from_url(
-            self.url, protocol=2, socket_timeout=None, retry=Retry(NoBackoff(), 0)
+            self.url, protocol=2, socket_timeout=SILENCE_S, retry=Retry(NoBackoff(), 0)
         )
         self._settle = load_script(self.redis, SHARED_LUA / "settle.lua")
         self._renew = load_script(self.redis, SHARED_LUA / "renew.lua")
+        self._release = load_script(self.redis, SHARED_LUA / "release.lua")
 
     async def close(self) -> None:
         for client in (self.redis, self.waiting, self.frames):
@@ -180,12 +188,16 @@ class Bus:
                 for entry_id, fields in alive:
                     count = entry["times_delivered"] + 1
                     claimed.append(_delivery(topic, partition, entry_id, fields, count))
-                if not alive and not await self.redis.xrange(
-                    stream, entry["message_id"], entry["message_id"]
-                ):
-                    await self.redis.xack(stream, group, entry["message_id"])
-                    log.error("entry_trimmed", stream=stream, entry=entry["message_id"].decode())
+                if not alive:
+                    await self._forget_trimmed(stream, group, entry["message_id"])
         return claimed
+
+    async def _forget_trimmed(self, stream: str, group: Group, entry_id: bytes) -> None:
+        """Leaves alone what is still there, or what its consumer has just settled."""
+        if await self.redis.xrange(stream, entry_id, entry_id):
+            return
+        if await self.redis.xack(stream, group, entry_id):
+            log.error("entry_trimmed", stream=stream, entry=entry_id.decode())
 
     async def renew(self, delivery: Delivery, group: Group, consumer: str) -> bool:
         """False where another consumer has claimed the delivery meanwhile."""
@@ -206,16 +218,23 @@ class Bus:
             "entry": delivery.entry_id,
             "partition": delivery.partition,
             "owed": owed,
-            "release": settlement.release or False,
+            "release": settlement.release,
         }
         # Bodies go beside the job: the msgpack of Redis 6.2 knows no binary strings.
         args: list[Any] = [ormsgpack.packb(job)]
         for topic, message in settlement.outputs:
-            args += [topic.key(delivery.partition), *envelope(message).values()]
+            args += [topic.key(delivery.partition), topic.fuse, *envelope(message).values()]
         first, *freed = await self._settle(keys=[delivery.stream], args=args)
         if freed:
             await self.frames.unlink(*freed)
         return bool(first)
+
+    async def release(self, partition: int, entries: Sequence[str]) -> None:
+        """One reader no longer needs the frames of these clips."""
+        if entries:
+            job = ormsgpack.packb({"partition": partition, "entries": list(entries)})
+            if freed := await self._release(keys=[CLIPS.key(partition)], args=[job]):
+                await self.frames.unlink(*freed)
 
     async def discard(self, delivery: Delivery, group: Group) -> None:
         """Acknowledges and removes an entry that nobody can read."""

@@ -16,12 +16,13 @@ import ormsgpack
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import ValidationError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from ulid import ULID
 
 from shared.bus import Bus, Delivery, Settlement
 from shared.errors import Unavailable
 from shared.messages import Message
+from shared.patience import is_passing
 from shared.telemetry import span
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ Burial = Callable[[M, Delivery, str], Awaitable[Settlement]]
 class Consumer(Generic[M]):
     """One consumer of one group.
 
-    handle: makes the effect durable, then returns the settlement. Unavailable and Redis errors are
-    waited out in place; any other exception leaves the delivery to be claimed again.
+    handle: makes the effect durable, then returns the settlement. Unavailable and a Redis that is
+    away are waited out in place; any other exception leaves the delivery to be claimed again.
     bury: what settles a delivery that failed too often, given the last error.
     owed: the topic carries clips, and the group owes each of them one outcome.
     """
@@ -87,6 +88,7 @@ class Consumer(Generic[M]):
         self.name = f"{socket.gethostname()}-{ULID()}"
         self._in_work: dict[str, asyncio.Task[None]] = {}
         self._slot_freed = asyncio.Event()
+        self._held_up: set[object] = set()
         self._turn = 0
         self._labels = (self.topic.name, self.group.value)
 
@@ -99,7 +101,7 @@ class Consumer(Generic[M]):
                     await self._consume()
                 except RedisError as error:
                     # A stream that was lost is joined anew; a server that is away is waited for.
-                    if isinstance(error, ResponseError) and "NOGROUP" not in str(error):
+                    if not is_passing(error) and "NOGROUP" not in str(error):
                         raise
                     self.vital.ailing(f"bus: {error}")
                     await asyncio.sleep(self.policy.pause_s)
@@ -124,7 +126,8 @@ class Consumer(Generic[M]):
                     self.topic, self.group, self.name, free_slots=free, turn=self._turn
                 )
                 self._turn += 1
-            self.vital.well()
+            if not self._held_up:
+                self.vital.well()
             for delivery in found:
                 self._start(delivery)
 
@@ -174,7 +177,7 @@ class Consumer(Generic[M]):
             message = self.message.unpack(delivery.body)
         except (ValidationError, ormsgpack.MsgpackDecodeError) as error:
             log.exception("unreadable_message", stream=delivery.stream, error=str(error))
-            await self._patiently(lambda: self.bus.discard(delivery, self.group))
+            await self._patiently(lambda: self._let_go(delivery))
             return "unreadable"
         try:
             settlement, end = await self._outcome(message, delivery)
@@ -188,6 +191,14 @@ class Consumer(Generic[M]):
         )
         return end if first else "late"
 
+    async def _let_go(self, delivery: Delivery) -> None:
+        """A clip that this group cannot read may still be read by the others."""
+        if self.owed:
+            release = Settlement(release=(delivery.entry_id,))
+            await self.bus.settle(delivery, self.group, release, owed=True)
+        else:
+            await self.bus.discard(delivery, self.group)
+
     async def _outcome(self, message: M, delivery: Delivery) -> tuple[Settlement, str]:
         if delivery.deliveries > self.policy.max_deliveries:
             fault = await self._patiently(lambda: self.bus.fault_of(delivery, self.group))
@@ -197,14 +208,19 @@ class Consumer(Generic[M]):
 
     async def _patiently(self, act: Callable[[], Awaitable[_T]]) -> _T:
         """Repeats an act until what it rests on is back; such waits cost the message nothing."""
-        while True:
-            try:
-                return await act()
-            except (RedisError, Unavailable) as error:
-                if isinstance(error, ResponseError):
-                    raise
-                self.vital.ailing(str(error))
-                await asyncio.sleep(self.policy.pause_s)
+        this = object()
+        try:
+            while True:
+                try:
+                    return await act()
+                except (RedisError, Unavailable) as error:
+                    if isinstance(error, RedisError) and not is_passing(error):
+                        raise
+                    self._held_up.add(this)
+                    self.vital.ailing(str(error))
+                    await asyncio.sleep(self.policy.pause_s)
+        finally:
+            self._held_up.discard(this)
 
     async def _renew(self, delivery: Delivery) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
 
 from shared.errors import Unavailable
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.orm import DeclarativeBase
+
+    from shared.health import Vital
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -37,14 +40,13 @@ Counter64 = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
 """A 64-bit key that counts by itself: SQLite does so for INTEGER only."""
 
 
-def make_base() -> type[DeclarativeBase]:
-    """A declarative base with metadata of its own: one for each service's database."""
+INTEGERS = {int: BigInteger}
+"""Type map of every service's declarative base: times and counts have 64 bits."""
 
-    class Base(DeclarativeBase):
-        metadata = MetaData(naming_convention=NAMING)
-        type_annotation_map = {int: BigInteger}  # noqa: RUF012 - SQLAlchemy's way
 
-    return Base
+def new_metadata() -> MetaData:
+    """Metadata for one service's tables, with named constraints that migrations can drop."""
+    return MetaData(naming_convention=NAMING)
 
 
 class Database:
@@ -169,3 +171,22 @@ def _tame_sqlite(engine: Any) -> None:
     def begin(connection: Any) -> None:
         immediate = connection.get_execution_options().get("begins_immediate", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+async def watch_schema(
+    database: Database, migrations: Path, vital: Vital, *, every_s: float = 1.0
+) -> None:
+    """Until cancelled: unready while the database is away or its schema is older than the code."""
+    pending = True
+    while True:
+        try:
+            if pending:
+                pending = await database.pending_migrations(migrations)
+            await database.ping()
+            if pending:
+                vital.ailing("the schema is older than the code: run this service's `init`")
+            else:
+                vital.well()
+        except Unavailable as error:
+            vital.ailing(str(error))
+        await asyncio.sleep(every_s)

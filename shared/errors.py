@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redis.exceptions import RedisError
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -105,3 +107,7 @@ class LeaseLost(CityBrainError):
 
 class Corrupt(CityBrainError):
     code = "corrupt"
+
+
+OUTAGES = (Unavailable, RedisError)
+"""What passes by itself when Redis or the database is back: loops wait it out."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from shared.database import Database
+    from shared.health import Vital
 
 log = structlog.get_logger(__name__)
 
@@ -55,13 +56,14 @@ class Lease:
 class Leadership:
     """Competes for a lease, and runs `work(lease)` while it is held.
 
-    ttl_s: how long a dead holder blocks the others.
+    ttl_s: how long a dead holder blocks the others. vital: a standby is well.
     """
 
     database: Database
     table: Any
     name: str
     holder: str
+    vital: Vital
     ttl_s: float = 10.0
 
     async def run(self, work: Callable[[Lease], Awaitable[None]]) -> None:
@@ -70,9 +72,11 @@ class Leadership:
             try:
                 lease = await self._acquire()
             except Unavailable as error:
-                log.warning("lease_unavailable", lease=self.name, error=str(error))
-                lease = None
+                self.vital.ailing(str(error))
+                await asyncio.sleep(self.ttl_s / 4)
+                continue
             if lease is None:
+                self.vital.well()
                 await asyncio.sleep(self.ttl_s / 4)
             else:
                 await self._lead(lease, work)

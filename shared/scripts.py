@@ -14,11 +14,11 @@ SHARED_LUA = Path(__file__).parent / "lua"
 
 
 @cache
-def _source(path: Path) -> str:
-    """The script's text after the functions that all clip scripts share."""
-    return (SHARED_LUA / "clip.lua").read_text() + "\n" + path.read_text()
+def _source(paths: tuple[Path, ...]) -> str:
+    """The files' text, after the functions that all clip scripts share."""
+    return "\n".join(path.read_text() for path in (SHARED_LUA / "clip.lua", *paths))
 
 
-def load_script(redis: Redis, path: Path) -> AsyncScript:
-    """The script, ready to be called with keys and arguments; Redis caches it by its digest."""
-    return redis.register_script(_source(path))
+def load_script(redis: Redis, *paths: Path) -> AsyncScript:
+    """The files as one script, ready to be called; Redis caches it by its digest."""
+    return redis.register_script(_source(paths))
