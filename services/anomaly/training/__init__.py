@@ -1,0 +1,1 @@
+"""Footage -> trained, exported, measured STAE models."""

@@ -1,0 +1,157 @@
+"""Footage -> a model in the store (`train`); a model and labels -> figures (`evaluate`)."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from services.anomaly.core.error_map import FrameScoring  # noqa: TC001 - typer reads it
+from services.anomaly.models.stae_loss import PredictionWeights  # noqa: TC001 - typer reads it
+from services.anomaly.scorer import MapSmoothing
+from services.anomaly.training.allocator import keep_freed_memory
+from services.anomaly.training.curves import draw_curves
+from services.anomaly.training.evaluation import Evaluation, evaluate
+from services.anomaly.training.gathering import gather
+from services.anomaly.training.settings import Precision, TrainingSettings
+from services.anomaly.training.shipping import Provenance, Scoring, ship
+from services.anomaly.training.trainer import Trainer
+from shared.errors import CityBrainError
+from shared.model_store import ModelStore
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+DEFAULTS = TrainingSettings()
+
+
+@app.command("train")
+def train_command(
+    data: Annotated[list[Path], typer.Option(help="DIR with Train/CLIP/*; several mix.")],
+    out: Annotated[Path, typer.Option(help="The model's folder, MODELS/NAME.")],
+    share: Annotated[
+        list[float] | None, typer.Option(help="How often each DIR is drawn from, in their order.")
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Of a clip.")] = DEFAULTS.frames,
+    side: Annotated[int, typer.Option(help="Of the network's input, in pixels.")] = DEFAULTS.side,
+    steps: int = DEFAULTS.steps,
+    batch: int = DEFAULTS.batch,
+    learning_rate: float = DEFAULTS.learning_rate,
+    weight_decay: float = DEFAULTS.weight_decay,
+    prediction: Annotated[
+        PredictionWeights, typer.Option(help="Shape of the prediction loss.")
+    ] = DEFAULTS.prediction_weights,
+    prediction_lambda: float = DEFAULTS.prediction_lambda,
+    precision: Precision = DEFAULTS.precision,
+    seed: int = DEFAULTS.seed,
+    held_out: Annotated[float, typer.Option(help="Share of clips kept for the prior.")] = 0.15,
+    score: Annotated[FrameScoring, typer.Option(help="How a map scores its frame.")] = "max_patch",
+    smooth_patches: Annotated[int, typer.Option(help="Side of the box.")] = 1,
+    smooth_frames: Annotated[int, typer.Option(help="Length of the box.")] = 1,
+    workspace: Annotated[
+        Path | None, typer.Option(help="Checkpoints; a run resumes there. [runs/NAME]")
+    ] = None,
+    threads: int = 1,
+    summary: str = "STAE: errors of reconstruction of gray clips.",
+    about: Annotated[str, typer.Option(help="What the footage is, for the card.")] = "",
+    licence: str = "research use",
+    intended_use: str = "Scoring clips of a fixed camera; a person judges every alert.",
+    limits: str = "Errors mean little on cameras unlike those of its training footage.",
+) -> None:
+    """Trains STAE and puts it into the store. The last step counts; no test footage is read."""
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    settings = TrainingSettings(
+        frames=frames,
+        side=side,
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        prediction_weights=prediction,
+        prediction_lambda=prediction_lambda,
+        precision=precision,
+        seed=seed,
+    )
+    footage = gather(data, share or [], held_out)
+    print(footage.description)
+    trainer = Trainer(settings, footage.sources, workspace or Path("runs") / out.name)
+    trainer.run(lambda line: print(line, flush=True))
+    smoothing = MapSmoothing(patches=smooth_patches, frames=smooth_frames)
+    stored = ship(
+        trainer,
+        out,
+        scoring=Scoring(score, smoothing, prior_stride=settings.frames // 2),
+        provenance=Provenance(
+            summary=summary,
+            training_data=" ".join(filter(None, [about, footage.description])),
+            training_command=_command(data),
+            licence=licence,
+            intended_use=intended_use,
+            limits=limits,
+        ),
+        held_out=footage.held_out,
+    )
+    print(json.dumps({"model": stored.card.name, "sha256": stored.digest}))
+
+
+@app.command("evaluate")
+def evaluate_command(
+    data: Annotated[Path, typer.Option(help="DIR with Test/CLIP/* and labels.")],
+    model: Annotated[str, typer.Option(help="Name in the store.")],
+    models: Annotated[Path, typer.Option(help="The store's folder.")] = Path("models"),
+    stride: Annotated[int, typer.Option(help="Frames between windows.")] = 4,
+    fps: Annotated[float, typer.Option(help="Of the footage, for alarms per hour.")] = 5.0,
+    curves: Annotated[Path | None, typer.Option(help="PNG to draw regularity into.")] = None,
+    record: Annotated[bool, typer.Option(help="Write the figures into the model's card.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Figures as the last line.")] = False,
+) -> None:
+    """Scores test videos; prints AUC and EER in all three conventions."""
+    store = ModelStore(models)
+    stored = store.load(model)
+    found = evaluate(stored, data, stride=stride, say=lambda line: print(line, flush=True))
+    print(_table(model, found, fps))
+    figures = found.figures(fps)
+    if curves is not None:
+        draw_curves(found.videos, curves, title=f"{model} on {data.name}")
+    if record:
+        metrics_data = f"{data.name}/Test, windows every {stride} frames, {fps:g} frames/s"
+        metrics = {name: round(figure, 4) for name, figure in figures.items()}
+        card = stored.card.model_copy(update={"metrics": metrics, "metrics_data": metrics_data})
+        store.save(card, stored.path)
+    if as_json:
+        print(json.dumps(figures))
+
+
+def _table(model: str, found: Evaluation, fps: float) -> str:
+    lines = [f"{'AUC / EER':32}{'video-normalised':>18}{'raw':>16}{'macro':>16}"]
+    for name, three in {model: found.model, **found.baselines}.items():
+        pairs = (three.video_normalised, three.raw, three.macro)
+        cells = [f"{pair.auc:.3f} / {pair.eer:.3f}" for pair in pairs]
+        lines.append(f"{name:32}{cells[0]:>18}{cells[1]:>16}{cells[2]:>16}")
+    alarms = found.alarms
+    lines.append(
+        f"at the card's q999: {alarms.found} of {alarms.events} events found,"
+        f" {alarms.false_alarms} false alarms"
+        f" ({alarms.false_alarms_per_hour(fps):.1f} an hour at {fps:g} frames/s)"
+    )
+    lines.append(f"{found.frames} frames; {found.frames_per_s:.0f} frames/s through the scorer")
+    return "\n".join(lines)
+
+
+def _command(data: list[Path]) -> str:
+    """The command as it was given, data sets by name alone: cards travel, paths do not."""
+    names = {str(path): path.name for path in data}
+    words = [names.get(word, word) for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", "services.anomaly.training", *words])
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except CityBrainError as error:
+        sys.exit(f"{error} [{error.code}]")

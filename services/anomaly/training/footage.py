@@ -1,0 +1,80 @@
+"""A folder of footage -> its recordings, frame files in order; a frame file -> gray pixels.
+
+DIR/Train/CLIP/*.{jpg,png,tif}    normal footage
+DIR/Test/CLIP/*                   footage with anomalies
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+from shared.errors import Malformed, Missing
+from shared.images import decode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from shared.images import Pixels
+
+DECODED_AS_IN_SERVING = {".jpg", ".jpeg", ".png"}
+DECODED_BY_OPENCV = {".tif", ".tiff", ".bmp"}
+
+Part = Literal["Train", "Test"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One unbroken piece of footage of one camera. name: its folder's."""
+
+    name: str
+    frames: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def recordings(folder: Path, part: Part) -> tuple[Recording, ...]:
+    """The clips of one part of a data set, in the order of their names (numbers as numbers).
+
+    UCSD's pixel masks lie beside its clips in folders named `CLIP_gt`; they are left out.
+    Raises Missing (`no_footage`) where there is no clip.
+    """
+    found = [
+        Recording(clip.name, frames)
+        for clip in sorted((folder / part).glob("*/"), key=_by_number)
+        if not clip.name.endswith("_gt") and (frames := _frames(clip))
+    ]
+    if not found:
+        raise Missing(f"no clips of frames in {folder / part}", code="no_footage")
+    return tuple(found)
+
+
+def read_gray(path: Path) -> Pixels:
+    """(H, W) uint8. Raises Malformed (`image_truncated`) for a file that holds no image."""
+    if path.suffix.lower() in DECODED_AS_IN_SERVING:
+        return decode(path.read_bytes(), "gray")
+    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise Malformed(f"{path} cannot be decoded", code="image_truncated")
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def _frames(clip: Path) -> tuple[Path, ...]:
+    known = DECODED_AS_IN_SERVING | DECODED_BY_OPENCV
+    return tuple(
+        sorted((file for file in clip.iterdir() if file.suffix.lower() in known), key=_by_number)
+    )
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """`9.jpg` before `10.jpg`, whether or not the names are padded."""
+    return [
+        (int(part), "") if part.isdigit() else (-1, part)
+        for part in re.split(r"(\d+)", path.name)
+        if part
+    ]

@@ -1,0 +1,50 @@
+"""Normal footage that the model has not learnt from -> what its error looks like there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from services.anomaly.training.scoring import scored_windows
+from shared.messages import Prior
+from shared.model_store import AnomalyPrior
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.anomaly.core.error_map import FrameScoring
+    from services.anomaly.scorer import Scorer
+    from services.anomaly.training.footage import Recording
+
+QUANTILES = {"q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999}
+
+
+def unknown_prior(score: FrameScoring, patch: int) -> AnomalyPrior:
+    """Stands in until the prior has been measured: nothing is above its thresholds."""
+    infinite = Prior(**dict.fromkeys(QUANTILES, np.inf))
+    return AnomalyPrior(score=score, patch=patch, frame=infinite, patch_q999=np.inf, frames=0)
+
+
+def measure_prior(
+    scorer: Scorer, prior: AnomalyPrior, held_out: Sequence[Recording], *, stride: int
+) -> AnomalyPrior:
+    """The prior with its quantiles, over every frame of every window.
+
+    A frame counts once for each window that covers it, for that is how a camera meets it: with
+    whatever place it happens to have in its clip.
+    """
+    errors, maps = [], []
+    for recording in held_out:
+        for _, clip in scored_windows(scorer, recording, stride=stride):
+            errors.append(clip.frame_errors)
+            maps.append(clip.maps.ravel())
+    frame = np.concatenate(errors)
+    quantiles = {name: float(np.quantile(frame, share)) for name, share in QUANTILES.items()}
+    return prior.model_copy(
+        update={
+            "frame": Prior(**quantiles),
+            "patch_q999": float(np.quantile(np.concatenate(maps), 0.999)),
+            "frames": sum(len(recording) for recording in held_out),
+        }
+    )

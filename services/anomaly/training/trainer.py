@@ -1,0 +1,130 @@
+"""Training windows -> a trained STAE. The last step counts; nothing is chosen by looking back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from services.anomaly.models.stae import Stae
+from services.anomaly.models.stae_loss import StaeLoss
+from services.anomaly.training.windows import TrainingWindows, batches
+from shared.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from services.anomaly.models.stae_loss import LossParts
+    from services.anomaly.training.settings import TrainingSettings
+    from services.anomaly.training.windows import Source
+
+CHECKPOINT = "checkpoint.pt"
+
+
+class Trainer:
+    """One training run, kept in a folder: it resumes there from its last checkpoint.
+
+    Raises Conflict (`other_settings`) where the folder holds a run with other settings.
+    """
+
+    def __init__(
+        self, settings: TrainingSettings, sources: Sequence[Source], workspace: Path
+    ) -> None:
+        self.settings = settings
+        self.step = 0
+        self.minutes = 0.0
+        self._checkpoint = workspace / CHECKPOINT
+        self._windows = TrainingWindows(
+            sources,
+            frames=settings.frames,
+            side=settings.side,
+            augmentation=settings.augmentation,
+            seed=settings.seed,
+        )
+        self._loss = StaeLoss(settings.prediction_weights, settings.prediction_lambda)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(settings.seed)
+        # channels_last_3d: twice as fast as the default layout on a CPU, from batch 2 on.
+        self.network = Stae(leaky_slope=settings.leaky_slope)
+        self.network.to(self._device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self._optimiser = torch.optim.Adam(
+            self.network.parameters(), weight_decay=settings.weight_decay
+        )
+        workspace.mkdir(parents=True, exist_ok=True)
+        if self._checkpoint.exists():
+            self._resume()
+
+    def run(
+        self, say: Callable[[str], None], *, every_steps: int = 25, save_every: int = 250
+    ) -> Stae:
+        """Trains to the last step. say: hears a line of progress every so many steps."""
+        remaining = self.settings.steps - self.step
+        self.network.train()
+        minutes_before, started, first = self.minutes, time.monotonic(), self.step
+        for past, future in batches(
+            self._windows,
+            first=self.step * self.settings.batch,
+            count=remaining,
+            batch=self.settings.batch,
+        ):
+            losses = self._learn(past, future)
+            self.step += 1
+            minutes = (time.monotonic() - started) / 60
+            self.minutes = minutes_before + minutes
+            last = self.step == self.settings.steps
+            if last or self.step % save_every == 0:
+                self._save()
+            if last or self.step % every_steps == 0:
+                left = minutes / (self.step - first) * (self.settings.steps - self.step)
+                say(self._progress(losses, left))
+        self.network.eval()
+        return self.network
+
+    def _learn(self, past: Tensor, future: Tensor) -> LossParts:
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate_at(self.step)
+        past = past.to(self._device, memory_format=torch.channels_last_3d)
+        future = future.to(self._device, memory_format=torch.channels_last_3d)
+        bf16 = self.settings.uses_bf16(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
+            output = self.network(past)
+        losses = self._loss(output, past, future)
+        self._optimiser.zero_grad()
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        return losses
+
+    def _progress(self, losses: LossParts, minutes_left: float) -> str:
+        return (
+            f"step {self.step}/{self.settings.steps}"
+            f"  reconstruction {losses.reconstruction.item():.5f}"
+            f"  prediction {losses.prediction.item():.5f}"
+            f"  {minutes_left:.0f} min left"
+        )
+
+    def _save(self) -> None:
+        state = {
+            "settings": self.settings.model_dump(mode="json"),
+            "step": self.step,
+            "minutes": self.minutes,
+            "network": self.network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+        part = self._checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self._checkpoint)
+
+    def _resume(self) -> None:
+        state = torch.load(self._checkpoint, weights_only=True, map_location=self._device)
+        if state["settings"] != self.settings.model_dump(mode="json"):
+            raise Conflict(
+                f"{self._checkpoint} comes from other settings; name another workspace",
+                code="other_settings",
+            )
+        self.step, self.minutes = state["step"], state["minutes"]
+        self.network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])

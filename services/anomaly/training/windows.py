@@ -1,0 +1,93 @@
+"""Recordings -> training samples: T frames of the past and the T that follow, augmented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from services.anomaly.core.clip import to_network_input
+from services.anomaly.training.footage import read_gray
+from shared.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from services.anomaly.training.augmentation import Augmentation
+    from services.anomaly.training.footage import Recording
+
+
+@dataclass(frozen=True)
+class Source:
+    """Footage to learn from. share: how often it is drawn from, relative to other sources."""
+
+    name: str
+    recordings: tuple[Recording, ...]
+    share: float
+
+
+class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
+    """Sample n is a pure function of (seed, n), so that training resumes where it stopped.
+
+    A source is drawn by its share, a recording by the windows it holds, a start evenly. Frames
+    are taken one after the other, never with gaps ("so that speed is unchanged").
+    Raises Malformed (`no_window`) where a source has no recording of 2 T frames.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        frames: int,
+        side: int,
+        augmentation: Augmentation,
+        seed: int,
+    ) -> None:
+        self._frames = frames
+        self._side = side
+        self._augmentation = augmentation
+        self._seed = seed
+        shares = np.array([source.share for source in sources])
+        self._shares = shares / shares.sum()
+        self._recordings = [
+            [recording for recording in source.recordings if len(recording) >= 2 * frames]
+            for source in sources
+        ]
+        for source, usable in zip(sources, self._recordings, strict=True):
+            if not usable:
+                raise Malformed(
+                    f"{source.name} has no clip of {2 * frames} frames, as training needs",
+                    code="no_window",
+                )
+
+    def __getitem__(self, n: int) -> tuple[Float[Tensor, "C T H W"], Float[Tensor, "C T H W"]]:
+        """(past, future), pixels in [0, 1]."""
+        random = np.random.default_rng((self._seed, n))
+        candidates = self._recordings[random.choice(len(self._shares), p=self._shares)]
+        windows = np.array([len(recording) - 2 * self._frames + 1 for recording in candidates])
+        recording = candidates[random.choice(len(candidates), p=windows / windows.sum())]
+        start = int(random.integers(len(recording) - 2 * self._frames + 1))
+        pixels = [read_gray(path) for path in recording.frames[start : start + 2 * self._frames]]
+        gray = self._augmentation(pixels, side=self._side, random=random)
+        clip = torch.from_numpy(to_network_input(gray))  # C 2T H W
+        return clip[:, : self._frames], clip[:, self._frames :]
+
+
+def batches(
+    windows: TrainingWindows, *, first: int, count: int, batch: int
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """`count` batches, from sample `first` on, made by one process beside the training one: a
+    batch takes milliseconds to make and seconds to learn from."""
+    return DataLoader(
+        windows,
+        batch_size=batch,
+        sampler=range(first, first + count * batch),
+        num_workers=1,
+        prefetch_factor=4,
+    )
