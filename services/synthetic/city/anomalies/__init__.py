@@ -1,0 +1,1 @@
+"""A plan -> what goes wrong in the city, where and when."""

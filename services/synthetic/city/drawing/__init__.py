@@ -1,0 +1,1 @@
+"""Shapes in metres and a camera -> sprites, and sprites -> a frame."""

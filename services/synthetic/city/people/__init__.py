@@ -1,0 +1,1 @@
+"""Random numbers -> people: how they look, how they move, where they walk."""

@@ -1,0 +1,62 @@
+"""What city is wanted: seeds, length, cameras, how busy, and whether anything goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.errors import Fault, Invalid
+
+MOST_CAMERAS = 8
+
+
+@dataclass(frozen=True)
+class CityPlan:
+    """The whole description of a simulated city: the same plan gives the same pixels everywhere.
+
+    seed: people, their routes, traffic and anomalies. scenery_seed: streets, viewpoints and the
+    cameras' colours. width, height: pixels of a frame. people_per_minute: new people a minute in
+    the whole city. lookalikes: share of people who wear almost what someone else wears.
+    first_anomaly_by_s: a vehicle is on some walkway by then.
+
+    Raises Invalid, with one fault for each field that is out of its bounds.
+    """
+
+    seed: int
+    duration_s: float
+    fps: float = 10.0
+    cameras: int = 4
+    width: int = 320
+    height: int = 240
+    people_per_minute: float = 26.0
+    lookalikes: float = 0.15
+    anomalies: bool = True
+    first_anomaly_by_s: float = 20.0
+    scenery_seed: int = 2
+    shadows: bool = True
+
+    def __post_init__(self) -> None:
+        bounds: dict[str, tuple[float, float]] = {
+            "seed": (0, 2**63),
+            "scenery_seed": (0, 2**63),
+            "duration_s": (0.1, 86_400),
+            "fps": (0.5, 60),
+            "cameras": (1, MOST_CAMERAS),
+            "width": (64, 1920),
+            "height": (48, 1080),
+            "people_per_minute": (0, 120),
+            "lookalikes": (0, 1),
+            "first_anomaly_by_s": (5, 86_400),
+        }
+        faults = tuple(
+            Fault(field, "out_of_bounds", f"must be from {low:g} to {high:g}")
+            for field, (low, high) in bounds.items()
+            if not low <= getattr(self, field) <= high
+        )
+        if faults:
+            names = ", ".join(fault.field for fault in faults)
+            raise Invalid(f"the plan of the city cannot be built: {names}", faults=faults)
+
+    @property
+    def frames(self) -> int:
+        """Frames of each camera."""
+        return max(round(self.duration_s * self.fps), 1)
