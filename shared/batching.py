@@ -17,13 +17,14 @@ from shared.errors import Overloaded, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+Key = TypeVar("Key", bound="Hashable")
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class _Waiting(Generic[Item, Answer]):
-    key: Hashable
+class _Waiting(Generic[Key, Item, Answer]):
+    key: Key
     item: Item
     future: asyncio.Future[Answer]
 
@@ -42,7 +43,7 @@ class BatchPolicy:
     lanes: int = 2
 
 
-class Batcher(Generic[Item, Answer]):
+class Batcher(Generic[Key, Item, Answer]):
     """Runs `infer(key, items) -> answers` in threads of its own, on batches of one key.
 
     key: what must be equal within a batch, such as the model's digest.
@@ -50,18 +51,18 @@ class Batcher(Generic[Item, Answer]):
 
     def __init__(
         self,
-        infer: Callable[[Hashable, Sequence[Item]], Sequence[Answer]],
+        infer: Callable[[Key, Sequence[Item]], Sequence[Answer]],
         policy: BatchPolicy,
     ) -> None:
         self._infer = infer
         self._policy = policy
-        self._queue: deque[_Waiting[Item, Answer]] = deque()
+        self._queue: deque[_Waiting[Key, Item, Answer]] = deque()
         self._arrived = asyncio.Event()
         self._threads = ThreadPoolExecutor(policy.lanes, thread_name_prefix="batch")
         self._lanes: list[asyncio.Task[None]] = []
         self._closed = False
 
-    async def __aenter__(self) -> Batcher[Item, Answer]:
+    async def __aenter__(self) -> Batcher[Key, Item, Answer]:
         self._lanes = [asyncio.create_task(self._lane()) for _ in range(self._policy.lanes)]
         return self
 
@@ -75,7 +76,7 @@ class Batcher(Generic[Item, Answer]):
                 waiting.future.set_exception(Unavailable("the service is stopping"))
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def __call__(self, key: Hashable, item: Item) -> Answer:
+    async def __call__(self, key: Key, item: Item) -> Answer:
         """The answer for one item.
 
         Raises Overloaded when the queue is full, Unavailable when the batcher is closed, and
@@ -100,7 +101,7 @@ class Batcher(Generic[Item, Answer]):
             batch = await self._next_batch()
             await self._answer(batch)
 
-    async def _next_batch(self) -> list[_Waiting[Item, Answer]]:
+    async def _next_batch(self) -> list[_Waiting[Key, Item, Answer]]:
         while True:
             while not self._queue:
                 self._arrived.clear()
@@ -110,10 +111,10 @@ class Batcher(Generic[Item, Answer]):
             if batch := self._take():
                 return batch
 
-    def _take(self) -> list[_Waiting[Item, Answer]]:
+    def _take(self) -> list[_Waiting[Key, Item, Answer]]:
         """The oldest live calls of one key; those of other keys keep their places."""
-        batch: list[_Waiting[Item, Answer]] = []
-        others: deque[_Waiting[Item, Answer]] = deque()
+        batch: list[_Waiting[Key, Item, Answer]] = []
+        others: deque[_Waiting[Key, Item, Answer]] = deque()
         while self._queue and len(batch) < self._policy.max_batch:
             waiting = self._queue.popleft()
             if waiting.future.done():
@@ -125,7 +126,7 @@ class Batcher(Generic[Item, Answer]):
         self._queue.extendleft(reversed(others))
         return batch
 
-    async def _answer(self, batch: list[_Waiting[Item, Answer]]) -> None:
+    async def _answer(self, batch: list[_Waiting[Key, Item, Answer]]) -> None:
         loop = asyncio.get_running_loop()
         items = [waiting.item for waiting in batch]
         try:
@@ -140,7 +141,7 @@ class Batcher(Generic[Item, Answer]):
             if not waiting.future.done():
                 waiting.future.set_result(answer)
 
-    def _run(self, key: Hashable, items: Sequence[Item]) -> Sequence[Answer]:
+    def _run(self, key: Key, items: Sequence[Item]) -> Sequence[Answer]:
         try:
             answers = self._infer(key, items)
         except StopIteration as error:
@@ -151,7 +152,7 @@ class Batcher(Generic[Item, Answer]):
         return answers
 
 
-def _fail(batch: list[_Waiting[Item, Answer]], error: BaseException) -> None:
+def _fail(batch: list[_Waiting[Key, Item, Answer]], error: BaseException) -> None:
     for waiting in batch:
         if not waiting.future.done():
             waiting.future.set_exception(error)

@@ -1,0 +1,129 @@
+"""POST /v1/score: a clip of frames in, errors and maps out, without any camera or stream."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Security
+from pydantic import BaseModel
+from starlette.datastructures import UploadFile
+
+from services.anomaly.scorer import ClipErrors, Scorer
+from shared.auth import Scope, authenticate
+from shared.errors import Malformed
+from shared.images import ImageLimits, decode, inspect
+from shared.messages import Prior
+from shared.rack import Loaded
+
+router = APIRouter(prefix="/v1", tags=["score"])
+
+SCORE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["frames"],
+                    "properties": {
+                        "frames": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "JPEG or PNG, in the order of capture",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+class RegionBox(BaseModel):
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class FrameResult(BaseModel):
+    """error: raw, in squared pixel value. score: 0 for the model's usual normal frame, 1 for what
+    its normal footage exceeds once in a thousand frames. error_map: mean squared error by patch."""
+
+    error: float
+    score: float
+    regions: list[RegionBox]
+    error_map: list[list[float]] | None = None
+
+
+class ScoreResult(BaseModel):
+    """The errors of a clip. prior: quantiles of the error on the model's own normal footage."""
+
+    model: str
+    model_digest: str
+    provider: str
+    precision: str
+    prior: Prior
+    frames: list[FrameResult]
+
+
+@router.post(
+    "/score",
+    openapi_extra=SCORE_BODY,
+    dependencies=[Security(authenticate, scopes=[Scope.MODELS_USE])],
+)
+async def score_clip(
+    request: Request,
+    model: Annotated[str | None, Query(description="By default the active one")] = None,
+    maps: Annotated[bool, Query(description="With the error maps")] = False,
+) -> ScoreResult:
+    """Scores a clip of as many frames as the model takes.
+
+    413, 415, 422: a frame is no image that can be taken, or their number is wrong. 429: too many
+    clips wait.
+    """
+    state = request.app.state
+    loaded: Loaded[Scorer] = await (state.rack.get(model) if model else state.rack.for_camera("*"))
+    wanted = loaded.runtime.frames_per_clip
+    form = await request.form(max_files=wanted + 1)
+    uploads = [part for part in form.getlist("frames") if isinstance(part, UploadFile)]
+    if len(uploads) != wanted:
+        raise Malformed(
+            f"{len(uploads)} files `frames` came; {loaded.context.model} takes {wanted}",
+            code="clip_length",
+        )
+    bodies = [await upload.read(state.limits.max_bytes + 1) for upload in uploads]
+    frames = await asyncio.to_thread(_judged, bodies, state.limits)
+    errors: ClipErrors = await state.score(loaded, frames)
+    return _result(loaded, errors, maps=maps)
+
+
+def _judged(bodies: list[bytes], limits: ImageLimits) -> list[Any]:
+    for body in bodies:
+        inspect(body, limits)
+    return [decode(body, "gray") for body in bodies]
+
+
+def _result(loaded: Loaded[Scorer], errors: ClipErrors, *, maps: bool) -> ScoreResult:
+    prior = loaded.runtime.prior.frame
+    return ScoreResult(
+        model=loaded.context.model,
+        model_digest=loaded.context.model_digest,
+        provider=loaded.context.provider,
+        precision=loaded.context.precision,
+        prior=prior,
+        frames=[
+            FrameResult(
+                error=float(error),
+                score=(float(error) - prior.q50) / (prior.q999 - prior.q50),
+                regions=[
+                    RegionBox(**region.model_dump(exclude={"confidence"})) for region in regions
+                ],
+                error_map=error_map.tolist() if maps else None,
+            )
+            for error, regions, error_map in zip(
+                errors.frame_errors, errors.regions, errors.maps, strict=True
+            )
+        ],
+    )

@@ -1,0 +1,93 @@
+"""The anomaly service as an app: one worker on clips.v1, and /v1/score."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import cv2
+
+from services.anomaly import api
+from services.anomaly.scorer import Scorer
+from services.anomaly.worker import ScoringWorker
+from shared.auth import KeyDirectory
+from shared.batching import Batcher, BatchPolicy
+from shared.blobs import FolderBlobs
+from shared.bus import Bus
+from shared.consumer import Consumer
+from shared.images import ImageLimits
+from shared.messages import ClipReady
+from shared.model_store import ModelStore
+from shared.rack import ModelRack, RackSettings
+from shared.service import create_service
+from shared.topics import CLIPS, Group
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from fastapi import FastAPI
+
+    from services.anomaly.scorer import ClipErrors
+    from services.anomaly.settings import AnomalySettings
+    from shared.health import Health
+    from shared.images import Pixels
+    from shared.rack import Loaded
+    from shared.service import Tasks
+
+
+def create_app(settings: AnomalySettings) -> FastAPI:
+    """The anomaly service. Nothing is connected or loaded before it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI, health: Health) -> AsyncIterator[Tasks]:
+        cv2.setNumThreads(1)
+        bus = Bus(settings.bus_url, settings.frames_url, settings.bus_partitions)
+        rack = ModelRack(
+            "anomaly",
+            ModelStore(settings.models_folder),
+            bus,
+            Scorer,
+            RackSettings(
+                default=settings.anomaly_model,
+                provider=settings.inference_provider,
+                precision=settings.inference_precision,
+                threads=settings.inference_threads,
+            ),
+            health.vital("model"),
+        )
+        async with Batcher(_score, _policy(settings)) as score:
+            app.state.keys = KeyDirectory(bus.redis)
+            app.state.rack, app.state.score = rack, score
+            app.state.limits = ImageLimits(max_bytes=settings.frame_max_bytes)
+            worker = ScoringWorker(bus, FolderBlobs(settings.blobs), rack, score)
+            consumer = Consumer(
+                bus,
+                CLIPS,
+                Group.ANOMALY,
+                ClipReady,
+                worker.handle,
+                worker.bury,
+                health.vital("clips"),
+                slots=settings.inference_lanes,
+                owed=True,
+            )
+            try:
+                yield {"model": rack.watch, "clips": consumer.run}
+            finally:
+                await bus.close()
+
+    return create_service("anomaly", settings, routers=[api.router], lifespan=lifespan)
+
+
+def _policy(settings: AnomalySettings) -> BatchPolicy:
+    return BatchPolicy(
+        max_batch=settings.batch_size,
+        max_wait_s=settings.batch_wait_s,
+        max_queue=settings.max_queue,
+        lanes=settings.inference_lanes,
+    )
+
+
+def _score(loaded: Loaded[Scorer], clips: Sequence[Sequence[Pixels]]) -> list[ClipErrors]:
+    """One forward pass, in the batcher's thread. Batches are keyed by the model in memory."""
+    return loaded.runtime.score_batch(clips)

@@ -1,0 +1,30 @@
+"""Environment variables -> the anomaly service's settings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.inference import Precision, Provider
+from shared.settings import FloorSettings
+
+
+class AnomalySettings(FloorSettings):
+    """Each field is the environment variable of the same name in capitals.
+
+    anomaly_model: scores cameras that no activation names. inference_lanes: forward passes side by
+    side; inference_threads: of each. batch_size, batch_wait_s: on a GPU 32 and 0.005; on a CPU
+    batches gain nothing, so nothing waits.
+    """
+
+    port: int = 8001
+    anomaly_model: str = "stae-city"
+    inference_provider: Provider = Provider.AUTO
+    inference_precision: Precision = Precision.FP32
+    inference_lanes: Annotated[int, Field(ge=1)] = 2
+    inference_threads: Annotated[int, Field(ge=1)] = 1
+    batch_size: Annotated[int, Field(ge=1)] = 1
+    batch_wait_s: Annotated[float, Field(ge=0)] = 0.0
+    max_queue: Annotated[int, Field(ge=1)] = 32
+    frame_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024

@@ -1,0 +1,105 @@
+"""clips -> STAE -> scores"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from shared.bus import Settlement
+from shared.errors import Malformed
+from shared.images import blacken, decode
+from shared.letters import bury_clip
+from shared.messages import ClipReady, ClipScored, ErrorMap, FrameScore, Outcome
+from shared.topics import SCORES, Group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.anomaly.scorer import ClipErrors, Scorer
+    from shared.batching import Batcher
+    from shared.blobs import BlobStore
+    from shared.bus import Bus, Delivery
+    from shared.images import Pixels
+    from shared.messages import Polygon
+    from shared.rack import Loaded, ModelRack
+
+log = structlog.get_logger(__name__)
+
+
+class ScoringWorker:
+    """Gives every clip its one outcome. Keeps nothing between clips: any worker takes any clip."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        blobs: BlobStore,
+        rack: ModelRack[Scorer],
+        score: Batcher[Loaded[Scorer], Sequence[Pixels], ClipErrors],
+    ) -> None:
+        self._bus = bus
+        self._blobs = blobs
+        self._rack = rack
+        self._score = score
+
+    async def handle(self, clip: ClipReady, delivery: Delivery) -> Settlement:
+        """The clip's scores, or why it has none."""
+        scored = await self._outcome(clip, delivery)
+        return Settlement(outputs=((SCORES, scored),))
+
+    async def bury(self, clip: ClipReady, delivery: Delivery, fault: str) -> Settlement:
+        await bury_clip(self._bus, self._blobs, clip, delivery, Group.ANOMALY, fault)
+        dead = ClipScored.of(clip, delivery.entry_id, Outcome.DEAD, fault[:64])
+        return Settlement(outputs=((SCORES, dead),))
+
+    async def _outcome(self, clip: ClipReady, delivery: Delivery) -> ClipScored:
+        entry = delivery.entry_id
+        if clip.short:
+            return ClipScored.of(clip, entry, Outcome.UNSCORED, "short")
+        bodies = await self._bus.fetch_frames([frame.key for frame in clip.frames])
+        present = [body for body in bodies if body is not None]
+        if len(present) < len(bodies):
+            return ClipScored.of(clip, entry, Outcome.EXPIRED, "frames")
+        loaded = await self._rack.for_camera(clip.camera_id)
+        try:
+            frames = await asyncio.to_thread(_decoded, present, clip.masks)
+            errors = await self._score(loaded, frames)
+        except Malformed as error:
+            log.warning("clip_unreadable", clip=clip.clip_id, error=str(error))
+            return ClipScored.of(clip, entry, Outcome.UNSCORED, error.code)
+        return scored_of(clip, entry, loaded, errors)
+
+
+def scored_of(
+    clip: ClipReady, entry: str, loaded: Loaded[Scorer], errors: ClipErrors
+) -> ClipScored:
+    """The outcome of a scored clip: raw errors of its owned frames, the map of the worst one."""
+    owned = errors.frame_errors[clip.owned_from :]
+    worst = clip.owned_from + int(np.argmax(owned))
+    return ClipScored.of(
+        clip,
+        entry,
+        Outcome.DONE,
+        context=loaded.context,
+        prior=loaded.runtime.prior.frame,
+        scores=tuple(
+            FrameScore(captured_us=frame.captured_us, error=float(error), regions=regions)
+            for frame, error, regions in zip(
+                clip.owned, owned, errors.regions[clip.owned_from :], strict=True
+            )
+        ),
+        error_map=ErrorMap(
+            rows=errors.maps.shape[1],
+            columns=errors.maps.shape[2],
+            values=errors.maps[worst].astype("<f2").tobytes(),
+            captured_us=clip.frames[worst].captured_us,
+        ),
+        frames=clip.owned,
+        masks=clip.masks,
+    )
+
+
+def _decoded(bodies: Sequence[bytes], masks: Sequence[Polygon]) -> list[Pixels]:
+    return [blacken(decode(body, "gray"), masks) for body in bodies]
