@@ -1,0 +1,1 @@
+"""The rules of re-identification: pure functions of arrays, boxes and times."""

@@ -1,0 +1,1 @@
+"""Ways to find people in frames. All share one contract; `registry` names them."""

@@ -1,0 +1,1 @@
+"""Networks and losses of re-identification. They know tensors only."""

@@ -1,0 +1,135 @@
+"""Crops -> a model in the store (`train`); a model and a benchmark -> figures (`evaluate`)."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+import typer
+
+from services.reid.embedder import Embedder
+from services.reid.training.console import Console
+from services.reid.training.evaluate import Embeds, evaluate
+from services.reid.training.histogram import HistogramEmbedder
+from services.reid.training.protocols import PROTOCOLS
+from services.reid.training.settings import Stage, TrainingSettings
+from services.reid.training.workshop import Workshop
+from shared.errors import CityBrainError
+from shared.inference import open_session
+from shared.model_store import ModelStore
+
+if TYPE_CHECKING:
+    from services.reid.core.evaluation import Ranking
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+HISTOGRAM = "histogram"
+DEFAULTS = TrainingSettings()
+SMALL, FULL, LOW = DEFAULTS.stages
+
+
+@app.command()
+def train(
+    data: Annotated[list[Path], typer.Option(help="Folder of crops; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="The model's folder, MODELS/NAME.")],
+    version: str = "1",
+    small_epochs: Annotated[int, typer.Option(help="At half size, first.")] = SMALL.epochs,
+    epochs: Annotated[int, typer.Option(help="At full size.")] = FULL.epochs,
+    low_level_epochs: Annotated[int, typer.Option(help="With all three losses.")] = LOW.epochs,
+    learning_rate: float = DEFAULTS.learning_rate,
+    negatives: Annotated[str, typer.Option(help="random or nearest")] = DEFAULTS.negatives,
+    people: Annotated[int, typer.Option(help="In a batch.")] = DEFAULTS.people,
+    held_out: Annotated[float, typer.Option(help="Share of people.")] = DEFAULTS.held_out,
+    seed: int = DEFAULTS.seed,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Another training's checkpoint, to start from its features.")
+    ] = None,
+    checkpoint: Annotated[Path, typer.Option()] = Path("runs/msp-cnn.pt"),
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint.")] = False,
+    threads: int = 1,
+) -> None:
+    """Trains MSP-CNN. The last checkpoint is exported, whatever it scores."""
+    settings = TrainingSettings(
+        stages=(
+            Stage(epochs=small_epochs, scale=SMALL.scale),
+            Stage(epochs=epochs),
+            Stage(epochs=low_level_epochs, low_level=True),
+        ),
+        learning_rate=learning_rate,
+        negatives=_negatives(negatives),
+        people=people,
+        held_out=held_out,
+        seed=seed,
+    )
+    torch.set_num_threads(threads)
+    console = Console()
+    workshop = Workshop.open(data, settings, checkpoint, start_from=start_from, resume=resume)
+    print(workshop.summary)
+    workshop.train(console.training)
+    stored = workshop.ship(
+        out,
+        version=version,
+        command=shlex.join(["python", "-m", "services.reid.training", *sys.argv[1:]]),
+        today=datetime.now(UTC).date(),
+    )
+    print(json.dumps({"model": stored.card.name, "sha256": stored.digest, **stored.card.metrics}))
+
+
+@app.command("evaluate")
+def evaluate_command(
+    data: Annotated[Path, typer.Option(help="The benchmark's folder.")],
+    protocol: Annotated[str, typer.Option(help=" | ".join(PROTOCOLS))],
+    model: Annotated[str, typer.Option(help=f"A stored model, or {HISTOGRAM}.")] = "msp-cnn",
+    models: Annotated[Path, typer.Option(help="The store.")] = Path("models"),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, last line.")] = False,
+) -> None:
+    """Prints CMC 1, 5, 10, 20 and mAP."""
+    if protocol not in PROTOCOLS:
+        raise typer.BadParameter(f"no protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
+    trials = PROTOCOLS[protocol](data)
+    ranking = evaluate(_embedder(model, models), trials, Console().embedding)
+    figures = figures_of(ranking)
+    for name, value in figures.items():
+        print(f"{name:>8}  {value:.1%}" if isinstance(value, float) else f"{name:>8}  {value}")
+    if as_json:
+        print(json.dumps(figures))
+
+
+def figures_of(ranking: Ranking) -> dict[str, float | int]:
+    """As `--json` prints them: shares between 0 and 1."""
+    return {
+        **{f"rank{k}": ranking.rank(k) for k in (1, 5, 10, 20)},
+        "map": ranking.mean_average_precision,
+        "queries": ranking.queries,
+        "gallery": ranking.gallery,
+    }
+
+
+def _embedder(model: str, models: Path) -> Embeds:
+    if model == HISTOGRAM:
+        return HistogramEmbedder()
+    stored = ModelStore(models).load(model)
+    return Embedder(stored, open_session(stored.path))
+
+
+def _negatives(name: str) -> Literal["random", "nearest"]:
+    if name not in {"random", "nearest"}:
+        raise typer.BadParameter(f"negatives are random or nearest, not {name!r}")
+    return "nearest" if name == "nearest" else "random"
+
+
+def main() -> None:
+    try:
+        app()
+    except CityBrainError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+if __name__ == "__main__":
+    main()

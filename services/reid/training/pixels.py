@@ -1,0 +1,96 @@
+"""Crops on disk -> one array of pixels at the size that training cuts from."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from services.reid.embedder import resize
+from services.reid.training.crops import training_crops
+from shared import images
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from services.reid.training.crops import Crop
+
+
+@dataclass(frozen=True)
+class LabelledPixels:
+    """N crops in memory: pixels uint8 (N, 160, 64, 3), and int64 (N,) for each of the others.
+
+    people are numbered 0 .. M - 1 over all sources; no person or camera is in two sources.
+    """
+
+    pixels: torch.Tensor
+    people: torch.Tensor
+    cameras: torch.Tensor
+    sources: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    @property
+    def identities(self) -> int:
+        return len(torch.unique(self.people))
+
+    def only(self, people: NDArray[np.int64]) -> LabelledPixels:
+        """The crops of some people, who are numbered anew in the order given."""
+        numbers = {int(person): n for n, person in enumerate(people)}
+        rows = torch.tensor([n for n, p in enumerate(self.people.tolist()) if p in numbers])
+        renumbered = torch.tensor([numbers[p] for p in self.people[rows].tolist()])
+        return LabelledPixels(self.pixels[rows], renumbered, self.cameras[rows], self.sources[rows])
+
+
+def read_pixels(crops: Sequence[Crop]) -> NDArray[np.uint8]:
+    """(N, 160, 64, 3), rgb."""
+    with ThreadPoolExecutor(2) as pool:
+        read = pool.map(lambda crop: resize(images.decode(crop.path.read_bytes(), "rgb")), crops)
+        return np.stack(list(read))
+
+
+def read_training(folders: Sequence[Path]) -> LabelledPixels:
+    """The training crops of all folders. Distractors and junk are nobody, and are left out.
+
+    Raises Missing for a folder without crops.
+    """
+    pixels, people, cameras, sources = [], [], [], []
+    for source, folder in enumerate(folders):
+        crops = [crop for crop in training_crops(folder) if crop.person > 0]
+        pixels.append(read_pixels(crops))
+        people.extend([(source, crop.person) for crop in crops])
+        cameras.extend([(source, crop.camera) for crop in crops])
+        sources.extend([source] * len(crops))
+    return LabelledPixels(
+        torch.from_numpy(np.concatenate(pixels)),
+        torch.from_numpy(_numbered(people)),
+        torch.from_numpy(_numbered(cameras)),
+        torch.tensor(sources),
+    )
+
+
+def _numbered(labels: list[tuple[int, int]]) -> NDArray[np.int64]:
+    return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def hold_out(
+    data: LabelledPixels, share: float, seed: int
+) -> tuple[LabelledPixels, LabelledPixels]:
+    """(to train on, held out): the same share of every source's identities, drawn by seed."""
+    draw = np.random.default_rng(seed)
+    kept: list[NDArray[np.int64]] = []
+    held: list[NDArray[np.int64]] = []
+    for source in torch.unique(data.sources):
+        people = np.unique(data.people[data.sources == source].numpy())
+        draw.shuffle(people)
+        count = round(share * len(people))
+        held.append(people[:count])
+        kept.append(people[count:])
+    return data.only(np.sort(np.concatenate(kept))), data.only(np.sort(np.concatenate(held)))

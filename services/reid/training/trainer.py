@@ -1,0 +1,212 @@
+"""Labelled pixels -> a trained MSP-CNN, with a checkpoint after every epoch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from services.reid.core.evaluation import Labels, rank
+from services.reid.models import msp_loss
+from services.reid.models.msp_cnn import MspCnn
+from services.reid.training.augmentation import centre_crops, random_crops
+from services.reid.training.sampling import draw_pairs, epoch_batches
+from services.reid.training.schedule import Progress, learning_rate_at, work_of
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from services.reid.core.evaluation import Ranking
+    from services.reid.training.pixels import LabelledPixels
+    from services.reid.training.settings import Stage, TrainingSettings
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where the arithmetic happens. bf16: autocast, worth it only where the hardware has it."""
+
+    name: str
+    bf16: bool
+
+    @classmethod
+    def best(cls) -> Device:
+        if torch.cuda.is_available():
+            return cls("cuda", bf16=True)
+        return cls("cpu", bf16=torch.backends.cpu.get_cpu_capability().startswith("AVX512"))
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast(self.name, torch.bfloat16, enabled=self.bf16)
+
+
+class Trainer:
+    """One training. Its randomness depends on the seed and the epoch alone, so that a resumed
+    training goes on as it would have."""
+
+    def __init__(self, data: LabelledPixels, settings: TrainingSettings, device: Device) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings = settings
+        self.device = device
+        self.data = data
+        self.network = MspCnn(identities=data.identities, dropout=settings.dropout)
+        self.network.to(device.name, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = _optimiser(self.network, settings)
+        self.epochs_done = 0
+        self.steps_done = 0
+        self.minutes = 0.0
+
+    def run(self, checkpoint: Path, report: Callable[[Progress], None]) -> None:
+        """All epochs that are still to be done, saving after each."""
+        while self.epochs_done < self.settings.epochs:
+            started = time.monotonic()
+            self._epoch(report)
+            self.epochs_done += 1
+            self.minutes += (time.monotonic() - started) / 60
+            self.save(checkpoint)
+
+    def save(self, path: Path) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "epochs_done": self.epochs_done,
+            "steps_done": self.steps_done,
+            "minutes": self.minutes,
+        }
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Goes on from a checkpoint of the same data and settings."""
+        state = torch.load(path, map_location=self.device.name, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.epochs_done = state["epochs_done"]
+        self.steps_done = state["steps_done"]
+        self.minutes = state["minutes"]
+
+    def start_from(self, path: Path) -> None:
+        """Takes another training's network, but for fc8: its identities are not these."""
+        state = torch.load(path, map_location=self.device.name, weights_only=True)
+        own = self.network.fc8.state_dict(prefix="fc8.")
+        self.network.load_state_dict(state["network"] | own)
+
+    def _epoch(self, report: Callable[[Progress], None]) -> None:
+        settings, epoch = self.settings, self.epochs_done
+        stage = settings.stage_of(epoch)
+        rng = np.random.default_rng([settings.seed, epoch])
+        draws = torch.Generator().manual_seed(settings.seed * 10_000 + epoch)
+        torch.manual_seed(settings.seed * 10_000 + epoch)
+        batches = epoch_batches(
+            self.data.people.numpy(), per_batch=settings.people, crops=settings.crops, rng=rng
+        )
+        self.network.train()
+        started = time.monotonic()
+        for n, batch in enumerate(batches):
+            done = epoch + n / len(batches)
+            for group in self.optimiser.param_groups:
+                group["lr"] = learning_rate_at(done, settings)
+            losses = self._step(torch.from_numpy(batch), stage, draws)
+            self.steps_done += 1
+            report(
+                Progress(
+                    epoch=epoch,
+                    epochs=settings.epochs,
+                    step=n + 1,
+                    steps=len(batches),
+                    losses=losses,
+                    seconds_a_step=(time.monotonic() - started) / (n + 1),
+                    work_left=work_of(settings, done) / work_of(settings, epoch, epoch + 1),
+                )
+            )
+
+    def _step(self, batch: torch.Tensor, stage: Stage, draws: torch.Generator) -> dict[str, float]:
+        crops = random_crops(self.data.pixels[batch], stage.scale, draws)
+        people = self.data.people[batch]
+        with self.device.autocast():
+            pool1 = self.network.low_level(crops.to(self.device.name))
+            feature = self.network.high_level(pool1)
+            logits = self.network.classify(feature)
+        losses = self._losses(pool1.float(), feature.float(), logits.float(), batch, stage, draws)
+        total = torch.stack(list(losses.values())).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(total)
+        self.optimiser.step()
+        correct = (logits.argmax(1).cpu() == people).float().mean()
+        return {name: loss.item() for name, loss in losses.items()} | {"accuracy": correct.item()}
+
+    def _losses(
+        self,
+        pool1: torch.Tensor,
+        feature: torch.Tensor,
+        logits: torch.Tensor,
+        batch: torch.Tensor,
+        stage: Stage,
+        draws: torch.Generator,
+    ) -> dict[str, torch.Tensor]:
+        """The weighted terms of L, by name."""
+        settings = self.settings.loss
+        people, sources = self.data.people[batch], self.data.sources[batch]
+        unit = functional.normalize(feature.detach(), dim=1).cpu()
+        pairs = draw_pairs(unit @ unit.T, people, sources, self.settings, draws)
+        same = pairs.same.to(feature.device)
+        losses = {
+            "class": msp_loss.classification_loss(
+                logits, people.to(logits.device), settings.label_smoothing
+            ),
+            "high": settings.high_weight
+            * msp_loss.high_level_loss(
+                feature[pairs.left], feature[pairs.right], same, settings.margin
+            ),
+        }
+        if stage.low_level:
+            few = self.settings.low_level_anchors * (1 + self.settings.negatives_per_anchor)
+            losses["low"] = settings.low_weight * msp_loss.low_level_loss(
+                pool1[pairs.left[:few]], pool1[pairs.right[:few]], same[:few], settings
+            )
+        return losses
+
+
+def _optimiser(network: MspCnn, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Normalisation and biases do not decay, as in the CVPR 2016 network."""
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+
+@torch.no_grad()
+def features_of(
+    network: MspCnn, data: LabelledPixels, scale: float, device: Device
+) -> torch.Tensor:
+    """(N, 256) at unit length, of the centre crops."""
+    network.eval()
+    parts = []
+    for start in range(0, len(data), 64):
+        crops = centre_crops(data.pixels[start : start + 64], scale).to(device.name)
+        parts.append(functional.normalize(network(crops).float(), dim=1).cpu())
+    return torch.cat(parts)
+
+
+def held_out_ranking(features: torch.Tensor, data: LabelledPixels) -> Ranking:
+    """Of people not trained on: the first crop of each person and camera asks for the rest."""
+    labels = np.stack([data.people.numpy(), data.cameras.numpy()], axis=1)
+    asks = np.zeros(len(labels), dtype=bool)
+    asks[np.unique(labels, axis=0, return_index=True)[1]] = True
+    similarity = (features[asks] @ features[~asks].T).numpy()
+    query, gallery = labels[asks], labels[~asks]
+    return rank(
+        similarity,
+        Labels(query[:, 0], query[:, 1]),
+        Labels(gallery[:, 0], gallery[:, 1]),
+    )

@@ -1,0 +1,96 @@
+"""Folders of crops and settings -> a trained model in the store, with its card."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from services.reid.training.calibration import cross_camera_pairs, fit_identity_prior
+from services.reid.training.card import Training, card_of
+from services.reid.training.export import export
+from services.reid.training.pixels import LabelledPixels, hold_out, read_training
+from services.reid.training.trainer import Device, Trainer, features_of, held_out_ranking
+from shared.model_store import ModelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import date
+
+    from services.reid.training.schedule import Progress
+    from services.reid.training.settings import TrainingSettings
+    from shared.model_store import StoredModel
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """One training with its data laid out."""
+
+    trainer: Trainer
+    held_out: LabelledPixels
+    checkpoint: Path
+    sources: tuple[str, ...]
+
+    @classmethod
+    def open(
+        cls,
+        folders: Sequence[Path],
+        settings: TrainingSettings,
+        checkpoint: Path,
+        *,
+        start_from: Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Reads the crops. start_from: a checkpoint of another training, whose features are a
+        better start than chance. Raises Missing for a folder without crops."""
+        kept, held = hold_out(read_training(folders), settings.held_out, settings.seed)
+        trainer = Trainer(kept, settings, Device.best())
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        if start_from is not None:
+            trainer.start_from(start_from)
+        if resume and checkpoint.is_file():
+            trainer.resume(checkpoint)
+        return cls(trainer, held, checkpoint, tuple(folder.resolve().name for folder in folders))
+
+    @property
+    def summary(self) -> str:
+        data = self.trainer.data
+        return (
+            f"{len(data)} crops of {data.identities} people to train on,"
+            f" {len(self.held_out)} of {self.held_out.identities} held out"
+        )
+
+    def train(self, report: Callable[[Progress], None]) -> None:
+        self.trainer.run(self.checkpoint, report)
+
+    def ship(self, out: Path, *, version: str, command: str, today: date) -> StoredModel:
+        """Exports the network as it is now, and puts it into the store with its card."""
+        trainer, held = self.trainer, self.held_out
+        vectors = features_of(trainer.network, held, 1.0, trainer.device)
+        similarity, same = cross_camera_pairs(
+            vectors.numpy(), held.people.numpy(), held.cameras.numpy(), held.sources.numpy()
+        )
+        training = Training(
+            name=out.name,
+            version=version,
+            command=command,
+            data=" + ".join(self.sources),
+            identities=trainer.data.identities,
+            crops=len(trainer.data),
+            steps=trainer.steps_done,
+            minutes=trainer.minutes,
+            settings=trainer.settings,
+            trained_on=today,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            onnx = Path(folder) / f"{out.name}.onnx"
+            export(trainer.network, onnx)
+            card = card_of(
+                trainer.network,
+                onnx,
+                training,
+                fit_identity_prior(similarity, same),
+                held_out_ranking(vectors, held),
+            )
+            return ModelStore(out.parent).save(card, onnx)

@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from services.reid.embedder import Embedder
+from services.reid.training.__main__ import app
+from services.reid.training.augmentation import centre_crops, random_crops
+from services.reid.training.calibration import (
+    SAME_PERSON_SHARE,
+    cross_camera_pairs,
+    fit_identity_prior,
+)
+from services.reid.training.crops import of_market_names, training_crops
+from services.reid.training.pixels import hold_out, read_training
+from services.reid.training.protocols import PROTOCOLS
+from services.reid.training.sampling import draw_pairs, epoch_batches
+from services.reid.training.schedule import learning_rate_at, work_of
+from services.reid.training.settings import Stage, TrainingSettings
+from services.reid.training.trainer import Device, Trainer, features_of
+from shared.errors import Malformed, Missing
+from shared.inference import Provider, open_session
+from shared.model_store import ModelStore
+
+TINY = TrainingSettings(
+    stages=(Stage(epochs=1, scale=0.25), Stage(epochs=1, scale=0.25, low_level=True)),
+    people=4,
+    crops=2,
+    low_level_anchors=1,
+    held_out=0.25,
+    warm_up_epochs=0.5,
+)
+CPU = Device("cpu", bf16=False)
+
+
+def write_people(folder, people, rng, cameras=2, crops=3):
+    """Every person has their own shirt and trousers; every camera its own light."""
+    folder.mkdir(parents=True)
+    for person in people:
+        shirt, trousers = rng.integers(40, 220, (2, 3))
+        for camera in range(1, cameras + 1):
+            for n in range(crops):
+                pixels = np.full((128, 64, 3), 90 + 20 * camera, np.uint8)
+                pixels[30:70, 16:48], pixels[70:120, 18:46] = shirt, trousers
+                noise = rng.normal(0, 6, pixels.shape) + 10 * camera
+                noisy = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+                cv2.imwrite(str(folder / f"{person:04}_c{camera}s1_{n:06}_00.jpg"), noisy)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    root, rng = tmp_path_factory.mktemp("town"), np.random.default_rng(0)
+    write_people(root / "train", range(1, 9), rng)
+    write_people(root / "query", range(20, 25), np.random.default_rng(1), crops=1)
+    write_people(root / "gallery", range(20, 25), np.random.default_rng(1), crops=2)
+    return root
+
+
+def test_market_names_say_who_and_which_camera(tmp_path):
+    (crop,) = of_market_names([tmp_path / "0002_c3s1_000451_03.jpg"])
+    assert (crop.person, crop.camera) == (2, 3)
+    (junk,) = of_market_names([tmp_path / "-1_c1s1_000451_03.jpg"])
+    assert junk.person == -1
+    with pytest.raises(Malformed, match="Market"):
+        of_market_names([tmp_path / "holiday.jpg"])
+
+
+def test_a_folder_without_crops_is_missing(tmp_path):
+    with pytest.raises(Missing, match="neither"):
+        training_crops(tmp_path)
+
+
+def test_people_and_cameras_of_two_folders_are_never_the_same(town, tmp_path):
+    write_people(tmp_path / "train", range(1, 4), np.random.default_rng(5))
+    data = read_training([town, tmp_path])
+    assert data.identities == 11
+    assert len(torch.unique(data.cameras)) == 4
+    assert data.people.min() == 0
+    assert data.people.max() == 10
+
+
+def test_whoever_is_held_out_is_not_trained_on(town, tmp_path):
+    write_people(tmp_path / "train", range(1, 5), np.random.default_rng(5))
+    data = read_training([town, tmp_path])
+    kept, held = hold_out(data, 0.25, seed=3)
+    assert (kept.identities, held.identities) == (9, 3)
+    assert sorted(torch.unique(held.sources).tolist()) == [0, 1]
+    shown = {crop.numpy().tobytes() for crop in kept.pixels}
+    assert not any(crop.numpy().tobytes() in shown for crop in held.pixels)
+
+
+def test_a_batch_holds_different_people_with_so_many_crops_each():
+    rng = np.random.default_rng(0)
+    people = np.repeat(np.arange(12), rng.integers(2, 20, 12))
+    batches = epoch_batches(people, per_batch=4, crops=3, rng=rng)
+    for batch in batches:
+        names, counts = np.unique(people[batch], return_counts=True)
+        assert len(names) == 4
+        assert counts.tolist() == [3] * 4
+    assert len(np.unique(np.concatenate(batches))) > 0.85 * len(people)
+
+
+@pytest.mark.parametrize("negatives", ["random", "nearest"])
+def test_pairs_are_one_positive_to_two_negatives_of_the_same_source(negatives):
+    people = torch.arange(8).repeat_interleave(2)
+    sources = (people >= 4).long()
+    similarity = torch.rand((16, 16), generator=torch.Generator().manual_seed(0))
+    settings = replace(TINY, negatives=negatives)
+    pairs = draw_pairs(similarity, people, sources, settings, torch.Generator().manual_seed(1))
+    assert pairs.same.sum() * 2 == (~pairs.same).sum()
+    assert torch.equal(people[pairs.left] == people[pairs.right], pairs.same)
+    assert torch.equal(sources[pairs.left], sources[pairs.right])
+    assert not (pairs.left == pairs.right).any()
+
+
+def test_the_nearest_negatives_are_the_most_alike():
+    people, sources = torch.arange(6).repeat_interleave(2), torch.zeros(12, dtype=torch.long)
+    similarity = torch.rand((12, 12), generator=torch.Generator().manual_seed(0))
+    settings = replace(TINY, negatives="nearest", negatives_per_anchor=1)
+    pairs = draw_pairs(similarity, people, sources, settings, torch.Generator().manual_seed(1))
+    for left, right in zip(pairs.left[~pairs.same], pairs.right[~pairs.same], strict=True):
+        others = similarity[left][people != people[left]]
+        assert similarity[left, right] == others.max()
+
+
+def test_augmentation_cuts_mirrors_and_normalises():
+    pixels = torch.randint(0, 255, (32, 160, 64, 3), dtype=torch.uint8)
+    cut = random_crops(pixels, 1.0, torch.Generator().manual_seed(0))
+    assert cut.shape == (32, 3, 144, 56)
+    windows = {
+        (top, left, mirrored): window.flip(2) if mirrored else window
+        for top in range(17)
+        for left in range(9)
+        for mirrored in (False, True)
+        for window in [
+            (pixels[0, top : top + 144, left : left + 56].permute(2, 0, 1) / 255 - 0.4) / 0.25
+        ]
+    }
+    assert sum(torch.allclose(cut[0], window, atol=1e-5) for window in windows.values()) == 1
+    assert random_crops(pixels, 0.5, torch.Generator()).shape == (32, 3, 72, 28)
+
+
+def test_training_and_serving_see_the_same_centre_crop(model_of_town):
+    stored, _ = model_of_town
+    crop = np.random.default_rng(0).integers(0, 255, (160, 64, 3), dtype=np.uint8)
+    served = Embedder(stored, open_session(stored.path, provider=Provider.CPU))._prepare(crop)
+    trained = centre_crops(torch.from_numpy(crop)[None])[0].numpy()
+    assert np.allclose(served, trained, atol=1e-5)
+
+
+def test_the_rate_rises_then_falls_to_nearly_nothing():
+    settings = TrainingSettings(stages=(Stage(epochs=10),), warm_up_epochs=2)
+    rates = [learning_rate_at(epoch, settings) for epoch in np.linspace(0, 10, 101)]
+    assert np.argmax(rates) == 20
+    assert max(rates) == pytest.approx(settings.learning_rate)
+    assert rates[-1] < 0.01 * max(rates)
+
+
+def test_the_work_of_small_pictures_is_their_areas_share():
+    settings = TrainingSettings(stages=(Stage(epochs=8, scale=0.5), Stage(epochs=2)))
+    assert work_of(settings, 0) == pytest.approx(4.0)
+    assert work_of(settings, 4) == pytest.approx(3.0)
+    assert work_of(settings, 7.5, 8.5) == pytest.approx(0.625)
+
+
+def test_a_resumed_training_ends_where_an_unbroken_one_does(town, tmp_path):
+    torch.set_num_threads(1)
+    data = read_training([town])
+    unbroken, first, second = (Trainer(data, TINY, CPU) for _ in range(3))
+    unbroken.run(tmp_path / "unbroken.pt", lambda _: None)
+    first._epoch(lambda _: None)
+    first.epochs_done = 1
+    first.save(tmp_path / "half.pt")
+    second.resume(tmp_path / "half.pt")
+    second.run(tmp_path / "half.pt", lambda _: None)
+    for name, value in unbroken.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+
+
+def test_a_training_may_start_from_anothers_features(town, tmp_path):
+    data = read_training([town])
+    other = Trainer(hold_out(data, 0.5, 0)[0], TINY, CPU)
+    other.save(tmp_path / "other.pt")
+    trainer = Trainer(data, replace(TINY, seed=99), CPU)
+    trainer.start_from(tmp_path / "other.pt")
+    assert torch.equal(trainer.network.fc7[0].weight, other.network.fc7[0].weight)
+    assert trainer.network.fc8.out_features == 8
+
+
+def test_a_prior_recovers_the_logistic_law_that_made_its_pairs():
+    rng = np.random.default_rng(0)
+    similarity = rng.uniform(-0.2, 1.0, 40_000).astype(np.float32)
+    same = rng.random(40_000) < 1 / (1 + np.exp(-(12 * similarity - 8)))
+    prior = fit_identity_prior(similarity, same)
+    balance = same.mean() / (1 - same.mean())
+    shift = np.log(SAME_PERSON_SHARE / (1 - SAME_PERSON_SHARE) / balance)
+    assert prior.slope == pytest.approx(12, rel=0.05)
+    assert prior.offset == pytest.approx(-8 + shift, rel=0.05)
+
+
+def test_separable_pairs_give_a_finite_prior():
+    similarity = np.array([0.1, 0.2, 0.8, 0.9], np.float32)
+    prior = fit_identity_prior(similarity, similarity > 0.5)
+    assert np.isfinite([prior.slope, prior.offset]).all()
+    assert prior.slope > 0
+
+
+def test_one_kind_of_pair_is_no_ground_for_a_prior():
+    with pytest.raises(ValueError, match="pairs of two"):
+        fit_identity_prior(np.array([0.5], np.float32), np.array([True]))
+
+
+def test_only_pairs_of_two_cameras_of_one_place_count():
+    vectors = np.eye(4, dtype=np.float32)
+    similarity, same = cross_camera_pairs(
+        vectors, np.array([0, 0, 0, 1]), np.array([1, 2, 1, 3]), np.array([0, 0, 0, 1])
+    )
+    assert len(similarity) == 2
+    assert same.all()
+
+
+def test_viper_asks_one_view_for_random_halves_of_the_other(tmp_path):
+    for view in ("cam_a", "cam_b"):
+        (tmp_path / view).mkdir()
+        for person in range(10):
+            (tmp_path / view / f"{person:03}_90.png").touch()
+    trials = PROTOCOLS["viper"](tmp_path)
+    assert len(trials) == 10
+    for trial in trials:
+        assert [crop.person for crop in trial.query] == [crop.person for crop in trial.gallery]
+        assert len({crop.person for crop in trial.query}) == 5
+        assert {crop.path.parent.name for crop in trial.query} == {"cam_a"}
+    assert len({tuple(crop.person for crop in trial.query) for trial in trials}) > 1
+
+
+def test_the_own_split_of_market_has_the_stated_sizes(data):
+    (trial,) = PROTOCOLS["market"](data("Market-1501-train"))
+    assert len(trial.query) == 1089
+    assert len({crop.person for crop in trial.gallery}) == 251
+    trained = {crop.person for crop in training_crops(data("Market-1501-train"))}
+    assert not trained & {crop.person for crop in trial.query}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_folder_without_the_protocols_files_is_missing(tmp_path, protocol):
+    with pytest.raises(Missing):
+        PROTOCOLS[protocol](tmp_path)
+
+
+@pytest.fixture(scope="module")
+def model_of_town(town, tmp_path_factory):
+    """Trained by the command itself, for as short as it goes. Returns the model and its store."""
+    folder = tmp_path_factory.mktemp("trained")
+    arguments = ["train", "--data", str(town), "--out", str(folder / "models" / "tiny")]
+    arguments += ["--small-epochs", "1", "--epochs", "0", "--low-level-epochs", "0"]
+    arguments += ["--people", "4", "--held-out", "0.25"]
+    arguments += ["--checkpoint", str(folder / "tiny.pt")]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.output
+    return ModelStore(folder / "models").load("tiny"), folder
+
+
+def test_training_leaves_a_model_in_the_store_with_a_whole_card(model_of_town):
+    stored, _ = model_of_town
+    card = stored.card
+    assert card.input.shape == (-1, 3, 144, 56)
+    assert card.outputs == ("vector",)
+    assert np.isfinite([card.identity.slope, card.identity.offset]).all()
+    assert card.training_data.endswith("6 people, 36 crops")
+    assert 0 <= card.metrics["held_out_rank1"] <= 1
+    assert "research" in card.licence
+
+
+def test_the_exported_model_says_what_the_network_says(model_of_town, town):
+    stored, folder = model_of_town
+    data = read_training([town])
+    kept, _ = hold_out(data, 0.25, TrainingSettings().seed)
+    trainer = Trainer(kept, replace(TrainingSettings(), stages=(Stage(epochs=1, scale=0.5),)), CPU)
+    trainer.resume(folder / "tiny.pt")
+    embedder = Embedder(stored, open_session(stored.path, provider=Provider.CPU))
+    served = embedder.embed([crop.numpy() for crop in data.pixels[:6]])
+    own = features_of(trainer.network, data, 1.0, CPU)[:6].numpy()
+    assert np.allclose(served, own, atol=1e-4)
+    assert np.allclose(np.linalg.norm(served, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["tiny", "histogram"])
+def test_evaluation_prints_one_json_object_as_its_last_line(model_of_town, town, model):
+    _, folder = model_of_town
+    arguments = ["evaluate", "--data", str(town), "--protocol", "folder", "--json"]
+    arguments += ["--model", model, "--models", str(folder / "models")]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.output
+    figures = json.loads(run.stdout.splitlines()[-1])
+    assert set(figures) == {"rank1", "rank5", "rank10", "rank20", "map", "queries", "gallery"}
+    assert (figures["queries"], figures["gallery"]) == (10, 20)
+    assert 0 <= figures["rank1"] <= figures["rank5"] <= 1
+
+
+def test_a_protocol_that_does_not_exist_is_answered_with_those_that_do(town):
+    run = CliRunner().invoke(app, ["evaluate", "--data", str(town), "--protocol", "imagenet"])
+    assert run.exit_code == 2
+    assert "market" in run.output
