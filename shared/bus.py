@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import ormsgpack
 import structlog
-from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ResponseError
 
+from shared.redis_client import open_redis
 from shared.scripts import SHARED_LUA, load_script
 from shared.telemetry import current_traceparent
 from shared.topics import CLIPS, PartitionKeys, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from redis.asyncio import Redis
 
     from shared.messages import Message
     from shared.topics import Group
@@ -84,9 +86,9 @@ class Bus:
     def __post_init__(self) -> None:
         patient = Retry(ExponentialBackoff(cap=0.5, base=0.05), 2)
         options: dict[str, Any] = {"protocol": 2, "socket_timeout": 10, "retry": patient}
-        self.redis = Redis.from_url(self.url, **options)
-        self.frames = Redis.from_url(self.frames_url or self.url, **options)
-        self.waiting = Redis.from_url(
+        self.redis = open_redis(self.url, **options)
+        self.frames = open_redis(self.frames_url or self.url, **options)
+        self.waiting = open_redis(
             self.url, protocol=2, socket_timeout=SILENCE_S, retry=Retry(NoBackoff(), 0)
         )
         self._settle = load_script(self.redis, SHARED_LUA / "settle.lua")

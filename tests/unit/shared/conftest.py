@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import pytest
+import structlog
 
 from shared.database import Database
 from shared.health import Vital
 from tests.unit.shared.floor import make_tables
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _terse_log():
+    """One line an event: structlog's default draws every traceback with all its variables."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    )
 
 
 @pytest.fixture
