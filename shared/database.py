@@ -173,6 +173,15 @@ def _tame_sqlite(engine: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
+async def migrate_once(url: str, migrations: Path) -> None:
+    """Migrates a database and lets go of it: what a service's `init` does."""
+    database = Database(url)
+    try:
+        await database.migrate(migrations)
+    finally:
+        await database.close()
+
+
 async def watch_schema(
     database: Database, migrations: Path, vital: Vital, *, every_s: float = 1.0
 ) -> None:

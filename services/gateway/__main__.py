@@ -25,8 +25,7 @@ KeyFile = Annotated[Path | None, typer.Option(help="Writes the secret there, for
 @cli.callback()
 def main(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        settings = GatewaySettings()
-        serve("gateway", settings, create_app(settings))
+        serve_command()
 
 
 @cli.command(name="serve")

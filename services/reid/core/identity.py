@@ -7,7 +7,7 @@ comes second, and only for tracks that have no person yet. All settings are ours
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +33,7 @@ class IdentitySettings:
     min_belief: float = 0.5
     min_quality: float = 0.15
     likeness: float = 0.2
-    tracking: TrackingSettings = TrackingSettings()
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
 
 @dataclass(frozen=True, eq=False)

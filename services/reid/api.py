@@ -1,0 +1,215 @@
+"""POST /v1/embeddings: crops in, vectors out. /v1/gallery: search by image, and its size."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Security
+from pydantic import BaseModel
+from starlette.datastructures import UploadFile
+
+from services.reid.core.identity import Belief
+from services.reid.embedder import Embedder
+from services.reid.gallery.index import Filter, Hit
+from services.reid.gallery.worker import DEFAULT_BELIEF
+from shared.auth import Scope, authenticate
+from shared.clock import from_us
+from shared.errors import Malformed, TooLarge
+from shared.images import Pixels, decode, inspect
+from shared.rack import Loaded
+
+router = APIRouter(prefix="/v1", tags=["re-ID"])
+
+MAX_CROPS = 64
+NEIGHBOURS_PER_PERSON = 16
+"""Tracklets asked for per person wanted: a person has many."""
+
+CROPS_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["crops"],
+                    "properties": {
+                        "crops": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "JPEG or PNG of one upright person each",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+IMAGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}}
+            for kind in ("image/jpeg", "image/png")
+        },
+    }
+}
+
+
+class Embeddings(BaseModel):
+    """vectors: one of unit length for each crop, in their order; cosine says how alike two are."""
+
+    model: str
+    model_digest: str
+    provider: str
+    precision: str
+    dimensions: int
+    vectors: list[list[float]]
+
+
+class FoundTracklet(BaseModel):
+    camera_id: str
+    start_time: datetime
+    end_time: datetime
+    crop: str | None
+
+
+class PersonHit(BaseModel):
+    """confidence: the belief that the image shows this person. sighting: the most alike one."""
+
+    person_id: str
+    similarity: float
+    confidence: float
+    sighting: FoundTracklet
+
+
+class GalleryAnswer(BaseModel):
+    """mode, recall: how was searched, and the share of the true nearest that this finds."""
+
+    persons: list[PersonHit]
+    mode: str = "exact"
+    recall: float = 1.0
+    model: str
+    searched: int
+
+
+class GalleryStats(BaseModel):
+    model: str
+    tracklets: int
+    persons: int
+    loaded_from: str
+
+
+@router.post(
+    "/embeddings",
+    openapi_extra=CROPS_BODY,
+    dependencies=[Security(authenticate, scopes=[Scope.MODELS_USE])],
+)
+async def embed_crops(
+    request: Request,
+    model: Annotated[str | None, Query(description="By default the active one")] = None,
+) -> Embeddings:
+    """Embeds crops of people. 413, 415, 422: a crop is no image that can be taken."""
+    loaded = await _loaded(request, model)
+    form = await request.form(max_files=MAX_CROPS)
+    uploads = [part for part in form.getlist("crops") if isinstance(part, UploadFile)]
+    if not uploads:
+        raise Malformed("the form has no files `crops`", code="crops_missing")
+    limit = request.app.state.limits.max_bytes
+    bodies = [await upload.read(limit + 1) for upload in uploads]
+    crops = await asyncio.to_thread(lambda: [_judged(request, body) for body in bodies])
+    vectors = await request.app.state.embed(loaded, crops)
+    context = loaded.context
+    return Embeddings(
+        model=context.model,
+        model_digest=context.model_digest,
+        provider=context.provider,
+        precision=context.precision,
+        dimensions=vectors.shape[1],
+        vectors=vectors.tolist(),
+    )
+
+
+@router.post(
+    "/gallery/search",
+    openapi_extra=IMAGE_BODY,
+    dependencies=[Security(authenticate, scopes=[Scope.PERSONS_SEARCH])],
+)
+async def search_gallery(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+    camera_ids: Annotated[list[str] | None, Query()] = None,
+    start_us: int | None = None,
+    end_us: int | None = None,
+) -> GalleryAnswer:
+    """People who look like the one in the image, the most alike first."""
+    body = await _image(request)
+    crop = await asyncio.to_thread(_judged, request, body)
+    loaded = await _loaded(request, None)
+    (vector,) = await request.app.state.embed(loaded, [crop])
+    space = await request.app.state.spaces.of(loaded.context.model_digest)
+    only = Filter(frozenset(camera_ids) if camera_ids else None, start_us, end_us)
+    hits = await space.search(vector, limit * NEIGHBOURS_PER_PERSON, only)
+    identity = loaded.model.card.identity
+    belief = Belief(identity.slope, identity.offset) if identity else DEFAULT_BELIEF
+    return GalleryAnswer(
+        persons=_persons(hits, belief)[:limit],
+        model=loaded.context.model,
+        searched=space.tracklets,
+    )
+
+
+@router.get("/gallery/stats", dependencies=[Security(authenticate, scopes=[Scope.PERSONS_READ])])
+async def get_stats(request: Request) -> GalleryStats:
+    """How much the gallery holds, and where this process has it from."""
+    loaded = await _loaded(request, None)
+    space = await request.app.state.spaces.of(loaded.context.model_digest)
+    return GalleryStats(
+        model=loaded.context.model,
+        tracklets=space.tracklets,
+        persons=space.persons,
+        loaded_from=space.loaded_from,
+    )
+
+
+async def _loaded(request: Request, name: str | None) -> Loaded[Embedder]:
+    rack = request.app.state.rack
+    loaded: Loaded[Embedder] = await (rack.get(name) if name else rack.for_camera("*"))
+    return loaded
+
+
+async def _image(request: Request) -> bytes:
+    limit = request.app.state.limits.max_bytes
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(f"the image has over {limit} bytes", code="image_too_large")
+    return bytes(body)
+
+
+def _judged(request: Request, body: bytes) -> Pixels:
+    inspect(body, request.app.state.limits)
+    return decode(body, "rgb")
+
+
+def _persons(hits: list[Hit], belief: Belief) -> list[PersonHit]:
+    """The most alike tracklet of each person."""
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        best.setdefault(hit.entry.person_id, hit)
+    return [
+        PersonHit(
+            person_id=person_id,
+            similarity=round(hit.similarity, 4),
+            confidence=round(belief(hit.similarity), 4),
+            sighting=FoundTracklet(
+                camera_id=hit.entry.camera_id,
+                start_time=from_us(hit.entry.start_us),
+                end_time=from_us(hit.entry.end_us),
+                crop=hit.entry.crop,
+            ),
+        )
+        for person_id, hit in best.items()
+    ]

@@ -1,0 +1,157 @@
+"""The re-ID service as an app: embedding workers, the gallery's writer, and their REST."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import cv2
+
+from services.reid import api
+from services.reid.core.identity import IdentitySettings
+from services.reid.detectors.registry import open_detector
+from services.reid.embedder import Embedder
+from services.reid.gallery.schema import MIGRATIONS
+from services.reid.gallery.spaces import Spaces
+from services.reid.gallery.tables import LeaseRow, OriginRow, OutboxRow
+from services.reid.gallery.worker import GalleryWriter
+from services.reid.worker import EmbeddingWorker
+from shared.auth import KeyDirectory
+from shared.batching import Batcher, BatchPolicy
+from shared.blobs import FolderBlobs
+from shared.bus import Bus
+from shared.consumer import Consumer
+from shared.database import Database, watch_schema
+from shared.images import ImageLimits
+from shared.leases import Leadership
+from shared.messages import ClipReady, TrackletsEmbedded
+from shared.model_store import ModelStore
+from shared.outbox import Relay
+from shared.rack import ModelRack, RackSettings
+from shared.service import create_service
+from shared.topics import CLIPS, SIGHTINGS, TRACKLETS, Group
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from fastapi import FastAPI
+
+    from services.reid.settings import ReidSettings
+    from shared.health import Health
+    from shared.images import Pixels
+    from shared.inference import Array
+    from shared.leases import Lease
+    from shared.rack import Loaded
+    from shared.service import Tasks
+
+
+def create_app(settings: ReidSettings) -> FastAPI:
+    """The re-ID service. Nothing is connected or loaded before it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI, health: Health) -> AsyncIterator[Tasks]:
+        cv2.setNumThreads(1)
+        bus = Bus(settings.bus_url, settings.frames_url, settings.bus_partitions)
+        database = Database(settings.database_of("reid"))
+        store = ModelStore(settings.models_folder)
+        rack = ModelRack("reid", store, bus, Embedder, _rack(settings), health.vital("model"))
+        spaces = Spaces(database, settings.citybrain_home / "gallery", health.vital("spaces"))
+        policy = BatchPolicy(max_queue=settings.max_queue, lanes=settings.inference_lanes)
+        async with Batcher(_embed, policy) as embed:
+            app.state.keys = KeyDirectory(bus.redis)
+            app.state.rack, app.state.embed, app.state.spaces = rack, embed, spaces
+            app.state.limits = ImageLimits(max_bytes=settings.frame_max_bytes)
+            tasks: Tasks = {
+                "schema": lambda: watch_schema(database, MIGRATIONS, health.vital("schema")),
+                "model": rack.watch,
+                "spaces": spaces.run,
+            }
+            if "embed" in settings.reid_roles:
+                worker = EmbeddingWorker(
+                    bus,
+                    FolderBlobs(settings.blobs),
+                    rack,
+                    embed,
+                    open_detector(settings.reid_detector, model=settings.detector_model),
+                    settings.detect_every,
+                )
+                tasks["clips"] = Consumer(
+                    bus,
+                    CLIPS,
+                    Group.REID,
+                    ClipReady,
+                    worker.handle,
+                    worker.bury,
+                    health.vital("clips"),
+                    slots=settings.inference_lanes,
+                    owed=True,
+                ).run
+            if "gallery" in settings.reid_roles:
+                tasks |= _gallery_tasks(settings, bus, database, spaces, store, health)
+            try:
+                yield tasks
+            finally:
+                await bus.close()
+                await database.close()
+
+    return create_service("reid", settings, routers=[api.router], lifespan=lifespan)
+
+
+def _gallery_tasks(
+    settings: ReidSettings,
+    bus: Bus,
+    database: Database,
+    spaces: Spaces,
+    store: ModelStore,
+    health: Health,
+) -> Tasks:
+    """The writer and its relay, each under its lease: a second process stands by."""
+    relay = Relay(
+        database, bus, SIGHTINGS, outbox=OutboxRow, origin=OriginRow, vital=health.vital("relay")
+    )
+    identity = IdentitySettings(min_belief=settings.min_belief, min_quality=settings.min_quality)
+    writer = GalleryWriter(database, spaces, store, relay, settings.bus_partitions, identity)
+    consumer = Consumer(
+        bus,
+        TRACKLETS,
+        Group.GALLERY,
+        TrackletsEmbedded,
+        writer.handle,
+        writer.bury,
+        health.vital("gallery"),
+        slots=1,
+    )
+
+    async def write(lease: Lease) -> None:
+        writer.take_over(lease)
+        gaps = asyncio.create_task(writer.watch_gaps())
+        try:
+            await consumer.run()
+        finally:
+            gaps.cancel()
+
+    def lead(name: str) -> Leadership:
+        holder = f"{socket.gethostname()}-{os.getpid()}"
+        return Leadership(database, LeaseRow, name, holder, health.vital(name))
+
+    return {
+        "gallery": lambda: lead("gallery").run(write),
+        "relay": lambda: lead("relay").run(relay.run),
+    }
+
+
+def _rack(settings: ReidSettings) -> RackSettings:
+    return RackSettings(
+        default=settings.reid_model,
+        provider=settings.inference_provider,
+        precision=settings.inference_precision,
+        threads=settings.inference_threads,
+    )
+
+
+def _embed(loaded: Loaded[Embedder], clips: Sequence[Sequence[Pixels]]) -> list[Array]:
+    """The vectors of each clip's crops, in the batcher's thread."""
+    return [loaded.runtime.embed(crops) for crops in clips]

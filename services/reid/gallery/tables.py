@@ -1,0 +1,70 @@
+"""The tables of the re-ID service's database. Times are microseconds since 1970, UTC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Index, LargeBinary, String
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.database import INTEGERS, Counter64, new_metadata
+from shared.folding import CursorColumns, OutcomeColumns
+from shared.leases import LeaseColumns
+from shared.outbox import OriginColumns, OutboxColumns
+
+CameraKey = String(64)
+
+
+class Base(DeclarativeBase):
+    metadata = new_metadata()
+    type_annotation_map = INTEGERS
+
+
+class TrackletRow(Base):
+    """A tracklet, its vector, and the person that the gallery takes it for.
+
+    vector: float16, unit length. boxes: [time, x, y, width, height] each, in the order of time.
+    person_id: NULL while the tracklet's looks do not suffice and its track has no person yet.
+    how: continued (the same track), alike (by appearance), new (nobody known), waiting.
+    revision: grows with every change; what follows the table reads what is above its last one.
+    """
+
+    __tablename__ = "tracklets"
+
+    id: Mapped[int] = mapped_column(Counter64, primary_key=True, autoincrement=True)
+    name: Mapped[str] = mapped_column(String(128), unique=True)
+    camera_id: Mapped[str] = mapped_column(CameraKey)
+    track_id: Mapped[str] = mapped_column(String(26))
+    start_us: Mapped[int]
+    end_us: Mapped[int]
+    boxes: Mapped[list[Any]] = mapped_column(JSON)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+    model_digest: Mapped[str] = mapped_column(String(64))
+    quality: Mapped[float]
+    crop: Mapped[str] = mapped_column(String(256))
+    person_id: Mapped[str | None] = mapped_column(String(26), index=True)
+    confidence: Mapped[float]
+    how: Mapped[str] = mapped_column(String(16))
+    revision: Mapped[int] = mapped_column(index=True)
+
+    __table_args__ = (Index("ix_tracklets_camera_end", "camera_id", "end_us"),)
+
+
+class TrackletCursorRow(CursorColumns, Base):
+    __tablename__ = "tracklet_cursors"
+
+
+class TrackletOutcomeRow(OutcomeColumns, Base):
+    __tablename__ = "tracklet_outcomes"
+
+
+class OutboxRow(OutboxColumns, Base):
+    pass
+
+
+class OriginRow(OriginColumns, Base):
+    pass
+
+
+class LeaseRow(LeaseColumns, Base):
+    pass

@@ -1,0 +1,38 @@
+"""Environment variables -> the re-ID service's settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.inference import Precision, Provider
+from shared.settings import FloorSettings
+
+
+class ReidSettings(FloorSettings):
+    """Each field is the environment variable of the same name in capitals.
+
+    reid_model: embeds the people of cameras that no activation names. reid_roles: what this process
+    does beside answering REST: `embed` (as many processes as you like), `gallery` (one writes, the
+    others stand by). reid_detector: background, or yolox with detector_model, its ONNX file.
+    detect_every: people are looked for in every so manieth owned frame of a clip.
+    min_belief: of a match by appearance, from which it counts. min_quality: of a crop, below which
+    it says nothing about who it is.
+    """
+
+    port: int = 8002
+    reid_model: str = "msp-cnn"
+    reid_roles: frozenset[str] = frozenset({"embed", "gallery"})
+    reid_detector: str = "background"
+    detector_model: Path | None = None
+    detect_every: Annotated[int, Field(ge=1)] = 4
+    min_belief: Annotated[float, Field(ge=0, le=1)] = 0.5
+    min_quality: Annotated[float, Field(ge=0, le=1)] = 0.15
+    inference_provider: Provider = Provider.AUTO
+    inference_precision: Precision = Precision.FP32
+    inference_lanes: Annotated[int, Field(ge=1)] = 2
+    inference_threads: Annotated[int, Field(ge=1)] = 1
+    max_queue: Annotated[int, Field(ge=1)] = 64
+    frame_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024

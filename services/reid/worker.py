@@ -1,0 +1,129 @@
+"""clips -> people -> MSP-CNN -> tracklets"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from services.reid.people import Look, People, find_people
+from shared.bus import Settlement
+from shared.camera_memory import CameraMemory
+from shared.errors import Malformed
+from shared.images import blacken, decode, encode_jpeg
+from shared.letters import bury_clip
+from shared.messages import ClipReady, Outcome, Tracklet, TrackletsEmbedded
+from shared.topics import TRACKLETS, Group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.reid.detectors.detector import Detector
+    from services.reid.embedder import Embedder
+    from services.reid.people import Person
+    from shared.batching import Batcher
+    from shared.blobs import BlobStore
+    from shared.bus import Bus, Delivery
+    from shared.images import Pixels
+    from shared.inference import Array
+    from shared.rack import Loaded, ModelRack
+
+log = structlog.get_logger(__name__)
+
+CROP_QUALITY = 92
+
+
+class EmbeddingWorker:
+    """Gives every clip its one outcome. What the detector remembers of a camera lies in Redis: any
+    worker takes any clip."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        blobs: BlobStore,
+        rack: ModelRack[Embedder],
+        embed: Batcher[Loaded[Embedder], Sequence[Pixels], Array],
+        detector: Detector,
+        detect_every: int,
+    ) -> None:
+        self._bus = bus
+        self._blobs = blobs
+        self._rack = rack
+        self._embed = embed
+        self._detector = detector
+        self._detect_every = detect_every
+        self._memory = CameraMemory(bus, "detector")
+
+    async def handle(self, clip: ClipReady, delivery: Delivery) -> Settlement:
+        """The clip's people, or why there is nothing to say."""
+        return _settlement(await self._outcome(clip, delivery.entry_id), delivery)
+
+    async def bury(self, clip: ClipReady, delivery: Delivery, fault: str) -> Settlement:
+        await bury_clip(self._bus, self._blobs, clip, delivery, Group.REID, fault)
+        dead = TrackletsEmbedded.of(clip, delivery.entry_id, Outcome.DEAD, fault[:64])
+        return _settlement(dead, delivery)
+
+    async def _outcome(self, clip: ClipReady, entry: str) -> TrackletsEmbedded:
+        bodies = await self._bus.fetch_frames([frame.key for frame in clip.owned])
+        present = [body for body in bodies if body is not None]
+        if len(present) < len(bodies):
+            return TrackletsEmbedded.of(clip, entry, Outcome.EXPIRED, "frames")
+        try:
+            looks = await asyncio.to_thread(_looks, clip, present)
+            people = await self._find(clip, looks)
+            return await self._embedded(clip, entry, people)
+        except Malformed as error:
+            log.warning("clip_unreadable", clip=clip.clip_id, error=str(error))
+            return TrackletsEmbedded.of(clip, entry, Outcome.UNSCORED, error.code)
+
+    async def _find(self, clip: ClipReady, looks: Sequence[Look]) -> People:
+        known = await self._memory.recall(clip.camera_id)
+        people = await asyncio.to_thread(
+            find_people, looks, self._detector, known.value, every=self._detect_every
+        )
+        if people.memory is not None and people.memory != known.value:
+            version = (clip.born, clip.seq)
+            await self._memory.keep(clip.camera_id, people.memory, version, known)
+        return people
+
+    async def _embedded(self, clip: ClipReady, entry: str, people: People) -> TrackletsEmbedded:
+        loaded = await self._rack.for_camera(clip.camera_id)
+        tracklets: list[Tracklet] = []
+        if people.persons:
+            vectors = await self._embed(loaded, [person.crop for person in people.persons])
+            for n, (person, vector) in enumerate(zip(people.persons, vectors, strict=True)):
+                crop = f"crops/{clip.camera_id}/{clip.epoch}/{clip.seq}-{n}.jpg"
+                await self._blobs.put(crop, encode_jpeg(person.crop, CROP_QUALITY))
+                tracklets.append(_tracklet(n, person, vector, crop))
+        return TrackletsEmbedded.of(
+            clip,
+            entry,
+            Outcome.DONE,
+            model=loaded.context.model,
+            model_digest=loaded.context.model_digest,
+            detected_us=people.looked_us,
+            tracklets=tuple(tracklets),
+        )
+
+
+def _settlement(outcome: TrackletsEmbedded, delivery: Delivery) -> Settlement:
+    """Crops are stored by now, so the clip's frames are needed no longer."""
+    return Settlement(outputs=((TRACKLETS, outcome),), release=(delivery.entry_id,))
+
+
+def _tracklet(n: int, person: Person, vector: Array, crop: str) -> Tracklet:
+    return Tracklet(
+        n=n,
+        detections=person.detections,
+        crop=crop,
+        quality=person.quality,
+        vector=vector.astype("<f2").tobytes(),
+    )
+
+
+def _looks(clip: ClipReady, bodies: Sequence[bytes]) -> list[Look]:
+    return [
+        Look(frame.captured_us, blacken(decode(body, "rgb"), clip.masks), frame.boxes)
+        for frame, body in zip(clip.owned, bodies, strict=True)
+    ]
