@@ -1,0 +1,1 @@
+"""Data that real cameras lack: the simulated city, and the systems that generate."""

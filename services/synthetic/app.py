@@ -1,0 +1,60 @@
+"""The synthetic service as an app: REST for its jobs, and the worker that starts them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.synthetic.rendering import CITY_RENDER
+from services.synthetic.tables import JobRow
+from shared import jobs_api
+from shared.auth import KeyDirectory
+from shared.bus import Bus
+from shared.database import Database, watch_schema
+from shared.jobs import JobKind, JobProcess, JobQueue, JobWorker
+from shared.service import create_service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI
+
+    from services.synthetic.settings import SyntheticSettings
+    from shared.health import Health
+    from shared.service import Tasks
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+KINDS: dict[str, JobKind] = {"city.render": CITY_RENDER}
+
+
+def create_app(settings: SyntheticSettings) -> FastAPI:
+    """The synthetic service. Nothing is connected before it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI, health: Health) -> AsyncIterator[Tasks]:
+        bus = Bus(settings.bus_url, settings.frames_url, settings.bus_partitions)
+        database = Database(settings.database_of("synthetic"))
+        app.state.keys = KeyDirectory(bus.redis)
+        app.state.jobs = JobQueue("synthetic", database, JobRow, bus, KINDS)
+        worker = JobWorker("synthetic", database, JobRow, bus, health.vital("jobs"))
+        try:
+            yield {
+                "schema": lambda: watch_schema(database, MIGRATIONS, health.vital("schema")),
+                "jobs": worker.run,
+            }
+        finally:
+            await bus.close()
+            await database.close()
+
+    return create_service("synthetic", settings, routers=[jobs_api.router], lifespan=lifespan)
+
+
+async def work(settings: SyntheticSettings, job_id: str, epoch: int) -> None:
+    """Does one job, in the process that the worker has started for it."""
+    database = Database(settings.database_of("synthetic"))
+    try:
+        await JobProcess(database, JobRow, KINDS, settings.jobs_folder).run(job_id, epoch)
+    finally:
+        await database.close()
