@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 
 from services.gateway.api import alerts, cameras, events, frames, keys, persons, system
 from services.gateway.city import City
-from services.gateway.store.schema import MIGRATIONS
+from services.gateway.setup import MIGRATIONS
 from shared.auth import KeyDirectory
 from shared.database import watch_schema
 from shared.errors import OUTAGES

@@ -1,5 +1,0 @@
-"""Where the gateway's migrations lie."""
-
-from pathlib import Path
-
-MIGRATIONS = Path(__file__).parents[1] / "migrations"
