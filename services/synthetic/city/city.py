@@ -12,9 +12,8 @@ from services.synthetic.city.people.walkers import Walkers, departures
 from services.synthetic.city.people.wardrobe import Wardrobe
 from services.synthetic.city.scene import Cast, Scene
 from services.synthetic.city.scenery.block import Block
-from services.synthetic.city.scenery.neighbourhood import streets
 from services.synthetic.city.scenery.traffic import Traffic
-from services.synthetic.city.stage import Stage
+from services.synthetic.city.stage import stages
 from services.synthetic.city.truth import AnomalyInterval
 from shared.errors import Missing
 
@@ -51,7 +50,7 @@ class City:
     def __init__(self, plan: CityPlan) -> None:
         self.plan = plan
         self._block = Block(plan.cameras)
-        self._stages = _stages(plan.scenery_seed, plan.cameras, plan.width, plan.height)
+        self._stages = stages(plan.scenery_seed, plan.cameras, plan.width, plan.height)
         strangers = len(departures(plan))
         self._script = script(plan, self._stages, first_id=strangers + 1)
         self.people = _crowd(plan, strangers + sum(anomaly.actors for anomaly in self._script))
@@ -154,15 +153,6 @@ class City:
             view_deg,
             street.viewpoint,
         )
-
-
-@lru_cache(maxsize=4)
-def _stages(scenery_seed: int, cameras: int, width: int, height: int) -> tuple[Stage, ...]:
-    """Kept, for cities with other people on the same streets are often built one after another."""
-    return tuple(
-        Stage(street, street.viewpoint.camera(width, height), scenery_seed, n)
-        for n, street in enumerate(streets(scenery_seed, cameras))
-    )
 
 
 def _crowd(plan: CityPlan, people: int) -> tuple[Appearance, ...]:

@@ -16,7 +16,8 @@ class CityPlan:
     seed: people, their routes, traffic and anomalies. scenery_seed: streets, viewpoints and the
     cameras' colours. width, height: pixels of a frame. people_per_minute: new people a minute in
     the whole city. lookalikes: share of people who wear almost what someone else wears.
-    first_anomaly_by_s: a vehicle is on some walkway by then.
+    first_anomaly_by_s: a vehicle is on some walkway by then. anomaly_every_s: mean time from the
+    start of one anomaly to that of the next, anywhere in the city.
 
     Raises Invalid, with one fault for each field that is out of its bounds.
     """
@@ -27,10 +28,11 @@ class CityPlan:
     cameras: int = 4
     width: int = 320
     height: int = 240
-    people_per_minute: float = 26.0
+    people_per_minute: float = 23.0
     lookalikes: float = 0.15
     anomalies: bool = True
     first_anomaly_by_s: float = 20.0
+    anomaly_every_s: float = 16.5
     scenery_seed: int = 2
     shadows: bool = True
 
@@ -46,6 +48,7 @@ class CityPlan:
             "people_per_minute": (0, 120),
             "lookalikes": (0, 1),
             "first_anomaly_by_s": (5, 86_400),
+            "anomaly_every_s": (1, 86_400),
         }
         faults = tuple(
             Fault(field, "out_of_bounds", f"must be from {low:g} to {high:g}")

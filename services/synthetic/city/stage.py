@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -19,6 +19,7 @@ from services.synthetic.city.scenery.backdrop import render_backdrop
 from services.synthetic.city.scenery.block import STRETCH_M
 from services.synthetic.city.scenery.foliage import PLANTS, SWAY_STEPS
 from services.synthetic.city.scenery.furniture import FURNITURE, neon
+from services.synthetic.city.scenery.neighbourhood import streets
 from services.synthetic.city.scenery.street import WALKWAY_HALF_M, PropKind, View
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from services.synthetic.city.drawing.pinhole import Pinhole
     from services.synthetic.city.presence import Presence
     from services.synthetic.city.scenery.street import Prop, Street
-
 
 NEAREST_SEEN_M = 2.0
 """Nothing that moves comes nearer to a lens than this."""
@@ -194,3 +194,12 @@ def in_order(layers: Sequence[Layer]) -> list[Layer]:
         return -band, -layer.depth_m
 
     return sorted(layers, key=remoteness)
+
+
+@lru_cache(maxsize=4)
+def stages(scenery_seed: int, cameras: int, width: int, height: int) -> tuple[Stage, ...]:
+    """Kept, for cities with other people on the same streets are often built one after another."""
+    return tuple(
+        Stage(street, street.viewpoint.camera(width, height), scenery_seed, n)
+        for n, street in enumerate(streets(scenery_seed, cameras))
+    )

@@ -30,7 +30,7 @@ class VehicleOnWalkway(Anomaly):
         self._solid = vehicle(model, colour)
         self._length_m = LENGTH_M[model]
         way = cue.length_m + self._length_m
-        visible_s = float(rng.uniform(6.2, 7.7))
+        visible_s = float(rng.uniform(6.7, 7.9))
         self._course = Course(
             start_s=cue.start_s,
             from_u=cue.entry(cue.stream) - cue.stream * self._length_m / 2,

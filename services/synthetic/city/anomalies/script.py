@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from services.synthetic.city.plan import CityPlan
     from services.synthetic.city.stage import Stage
 
-PAUSE_S = (14.0, 19.0)
-"""From the start of one anomaly to the start of the next, anywhere in the city."""
+UNEVEN = (0.85, 1.15)
+"""The pause between two starts, in means of the plan."""
 
 REST_S = 3.0
 """Least time between two anomalies of one camera."""
@@ -41,7 +41,7 @@ def script(plan: CityPlan, stages: Sequence[Stage], first_id: int) -> tuple[Anom
         written.append(kind(Cue(site, start_s, stages[site].view, first_id), rng))
         first_id += kind.actors
         free_at[site] = start_s + kind.longest_s + REST_S
-        start_s += float(rng.uniform(*PAUSE_S))
+        start_s += plan.anomaly_every_s * float(rng.uniform(*UNEVEN))
 
 
 def _kinds(rng: np.random.Generator) -> Iterator[AnomalyKind]:

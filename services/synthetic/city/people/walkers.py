@@ -35,7 +35,7 @@ STRETCHES = (2, 3, 4, 5, 6)
 STRETCHES_SHARE = (0.14, 0.28, 0.34, 0.12, 0.12)
 """How many stretches of the block people walk (ours): over four, and they come by again."""
 
-PAIRS = 0.18
+PAIRS = 0.12
 """Share of people who walk beside a companion (ours)."""
 
 

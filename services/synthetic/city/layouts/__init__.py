@@ -1,0 +1,1 @@
+"""A city -> files in the layouts that training and evaluation read."""
