@@ -109,8 +109,8 @@ class LiveStream:
     """
 
     is_live = True
-    total = None
-    duration_s = None
+    total: int | None = None
+    duration_s: float | None = None
 
     def __init__(self, address: str) -> None:
         self.name = address

@@ -1,4 +1,4 @@
-"""/v1/persons: search by image, sightings, trajectory. People have ids here, and no names."""
+"""/v1/persons, /v1/sightings: search by image, trajectories. People have ids, and no names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from shared.errors import Malformed
 from shared.images import inspect
 from shared.paging import Page
 
-router = APIRouter(prefix="/v1/persons", tags=["persons"])
+router = APIRouter(prefix="/v1", tags=["persons"])
 
 SEARCH_BODY: dict[str, Any] = {
     "requestBody": {
@@ -87,7 +87,7 @@ class SearchResult(BaseModel):
     audit_id: str
 
 
-@router.post("/search", openapi_extra=SEARCH_BODY)
+@router.post("/persons/search", openapi_extra=SEARCH_BODY)
 async def search_persons(
     request: Request,
     principal: SearchesPersons,
@@ -139,7 +139,35 @@ async def search_persons(
     )
 
 
-@router.get("/{person_id}/sightings")
+@router.get("/sightings")
+async def list_all_sightings(
+    principal: ReadsPersons,
+    city: CityDep,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    camera_ids: Annotated[list[str] | None, Query()] = None,
+    start_time: StartTime = None,
+    end_time: EndTime = None,
+    min_confidence: Annotated[float, Query(ge=0, le=1)] = 0.0,
+) -> Page[SightingResource]:
+    """Everybody who was seen, the newest first."""
+    for camera_id in camera_ids or ():
+        principal.check_camera(camera_id)
+    async with city.database.reading() as session:
+        rows = await sightings.page(
+            session,
+            None,
+            limit=limit + 1,
+            before=cursor,
+            only=camera_ids or principal.cameras,
+            start_us=us_of(start_time),
+            end_us=us_of(end_time),
+            min_confidence=min_confidence,
+        )
+    return Page.of([SightingResource.of(row) for row in rows], limit, key=sightings.cursor_of)
+
+
+@router.get("/persons/{person_id}/sightings")
 async def list_sightings(
     principal: ReadsPersons,
     city: CityDep,
@@ -166,7 +194,7 @@ async def list_sightings(
     return Page.of([SightingResource.of(row) for row in rows], limit, key=sightings.cursor_of)
 
 
-@router.get("/{person_id}/trajectory")
+@router.get("/persons/{person_id}/trajectory")
 async def get_trajectory(
     principal: ReadsPersons,
     city: CityDep,

@@ -34,9 +34,9 @@ async def check_known(session: AsyncSession, person_id: str, only: Collection[st
 
 
 async def page(
-    session: AsyncSession, person_id: str, *, limit: int, before: str | None, **filters: Any
+    session: AsyncSession, person_id: str | None, *, limit: int, before: str | None, **filters: Any
 ) -> list[SightingRow]:
-    """Sightings of a person, the newest first, from behind the cursor `before`."""
+    """Sightings of a person, or of all, the newest first, from behind the cursor `before`."""
     query = _filtered(person_id, **filters)
     if before is not None:
         start_us, sighting_id = _read_cursor(before)
@@ -56,16 +56,16 @@ async def all_of(session: AsyncSession, person_id: str, **filters: Any) -> list[
 
 
 def _filtered(
-    person_id: str,
+    person_id: str | None,
     *,
     only: Collection[str] | None,
     start_us: int | None,
     end_us: int | None,
     min_confidence: float,
 ) -> Select[SightingRow]:
-    query = select(SightingRow).where(
-        SightingRow.person_id == person_id, SightingRow.confidence >= min_confidence
-    )
+    query = select(SightingRow).where(SightingRow.confidence >= min_confidence)
+    if person_id is not None:
+        query = query.where(SightingRow.person_id == person_id)
     if only is not None:
         query = query.where(SightingRow.camera_id.in_(only))
     if start_us is not None:
