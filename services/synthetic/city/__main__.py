@@ -45,7 +45,7 @@ def main(
     width: Annotated[int, typer.Option()] = 320,
     height: Annotated[int, typer.Option()] = 240,
     scenery_seed: Annotated[int, typer.Option(help="Streets and cameras.")] = 2,
-    people_per_minute: Annotated[float, typer.Option()] = 23.0,
+    people_per_minute: Annotated[float, typer.Option()] = 25.0,
     lookalikes: Annotated[float, typer.Option(help="Share of similar people.")] = 0.15,
     anomalies: Annotated[
         bool | None, typer.Option(help="Usual: for video; clips have them in Test alone.")

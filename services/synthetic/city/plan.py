@@ -28,7 +28,7 @@ class CityPlan:
     cameras: int = 4
     width: int = 320
     height: int = 240
-    people_per_minute: float = 23.0
+    people_per_minute: float = 25.0
     lookalikes: float = 0.15
     anomalies: bool = True
     first_anomaly_by_s: float = 20.0

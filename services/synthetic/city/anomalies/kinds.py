@@ -21,7 +21,7 @@ class VehicleOnWalkway(Anomaly):
 
     kind = AnomalyKind.VEHICLE_ON_WALKWAY
     actors = 0
-    longest_s = 8.0
+    longest_s = 8.5
 
     def __init__(self, cue: Cue, rng: np.random.Generator) -> None:
         model = VehicleKind(rng.choice([*VehicleKind]))
@@ -30,7 +30,7 @@ class VehicleOnWalkway(Anomaly):
         self._solid = vehicle(model, colour)
         self._length_m = LENGTH_M[model]
         way = cue.length_m + self._length_m
-        visible_s = float(rng.uniform(6.7, 7.9))
+        visible_s = float(rng.uniform(7.0, 8.2))
         self._course = Course(
             start_s=cue.start_s,
             from_u=cue.entry(cue.stream) - cue.stream * self._length_m / 2,

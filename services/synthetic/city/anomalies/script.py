@@ -30,7 +30,7 @@ def script(plan: CityPlan, stages: Sequence[Stage], first_id: int) -> tuple[Anom
         return ()
     rng = stream(plan.seed, "anomalies")
     kinds, sites = _kinds(rng), _sites(rng, plan.cameras)
-    start_s = max(plan.first_anomaly_by_s - float(rng.uniform(2.5, 9.5)), 0.5)
+    start_s = max(plan.first_anomaly_by_s - float(rng.uniform(3.0, 9.5)), 0.5)
     free_at = [0.0] * plan.cameras
     written: list[Anomaly] = []
     while True:

@@ -16,7 +16,7 @@ from services.synthetic.city.people.gait import WALK, Posture
 from services.synthetic.city.presence import Body, Obstacle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from services.synthetic.city.plan import CityPlan
     from services.synthetic.city.scenery.block import Block
@@ -139,9 +139,7 @@ def departures(plan: CityPlan) -> list[float]:
         return []
     mean_gap = 60.0 / plan.people_per_minute
     times, now = [], -WARM_UP_S
-    while (
-        now := now + 0.35 * mean_gap + float(rng.exponential(0.65 * mean_gap))
-    ) < plan.duration_s:
+    while (now := now + 0.5 * mean_gap + float(rng.exponential(0.5 * mean_gap))) < plan.duration_s:
         times.append(now)
     return times
 
@@ -150,12 +148,13 @@ def _set_out(
     rng: np.random.Generator, times: Sequence[float], block: Block, heights_m: Sequence[float]
 ) -> list[Walker]:
     walkers: list[Walker] = []
+    entries = _entries(rng, block.stretches)
     while len(walkers) < len(times):
         n = len(walkers)
         walker = Walker(
             person_id=n + 1,
             enter_s=times[n],
-            enter_m=float(rng.integers(block.stretches)) * block.stretch_m,
+            enter_m=next(entries) * block.stretch_m,
             length_m=float(rng.choice(STRETCHES, p=STRETCHES_SHARE)) * block.stretch_m,
             speed=float(np.clip(rng.normal(1.3, 0.13), SLOWEST, FASTEST)),
             lane=0.0,
@@ -168,6 +167,12 @@ def _set_out(
         if len(walkers) < len(times) and rng.random() < PAIRS:
             walkers.append(_companion(rng, walkers[-1], heights_m[n + 1]))
     return walkers
+
+
+def _entries(rng: np.random.Generator, stretches: int) -> Iterator[int]:
+    """Every corner of the block once, round after round, so that no street stays empty for long."""
+    while True:
+        yield from rng.permutation(stretches).tolist()
 
 
 def _companion(rng: np.random.Generator, walker: Walker, height_m: float) -> Walker:
