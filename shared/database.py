@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import BigInteger, MetaData, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from shared.errors import Unavailable
+from shared.patience import will_pass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.orm import DeclarativeBase
 
     from shared.health import Vital
@@ -54,17 +55,27 @@ class Database:
 
     Write transactions begin IMMEDIATE on SQLite, whose default loses updates between processes
     silently; on PostgreSQL rows are locked by `SELECT ... FOR UPDATE`, which SQLite leaves out.
+
+    patience_s: how long a lock, a free connection or the server is waited for.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, patience_s: float = 30.0) -> None:
         self.url = url
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        connecting: dict[str, Any] = {"timeout": patience_s}
         if self.is_sqlite:
             _make_folder_of(url)
-            self._engine = create_async_engine(url, connect_args={"timeout": 30})
-            _tame_sqlite(self._engine.sync_engine)
         else:
-            self._engine = create_async_engine(url, pool_size=pool_size, pool_pre_ping=True)
+            connecting["server_settings"] = {"lock_timeout": str(round(patience_s * 1000))}
+        self._engine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            pool_timeout=patience_s,
+            pool_pre_ping=not self.is_sqlite,
+            connect_args=connecting,
+        )
+        if self.is_sqlite:
+            _tame_sqlite(self._engine.sync_engine)
         self._writing_engine = self._engine.execution_options(begins_immediate=True)
 
     async def close(self) -> None:
@@ -77,18 +88,23 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A transaction that only reads."""
+        """A transaction that only reads. Raises Unavailable where the database is away."""
         async with _translated(), AsyncSession(self._engine) as session:
+            await _connect(session)
             yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
-        """A transaction that writes: committed at its end, rolled back by an exception."""
+        """A transaction that writes: committed at its end, rolled back by an exception.
+
+        Raises Unavailable where the database is away, full or locked for too long.
+        """
         async with (
             _translated(),
             AsyncSession(self._writing_engine, expire_on_commit=False) as session,
             session.begin(),
         ):
+            await _connect(session)
             yield session
 
     def insert(self, table: type[DeclarativeBase]) -> Any:
@@ -96,15 +112,22 @@ class Database:
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
     async def migrate(self, migrations: Path) -> None:
-        """Brings the schema up to the newest revision of the folder."""
+        """Brings the schema up to the newest revision of the folder, wholly or not at all.
+
+        Processes that start at once do it one after the other.
+        """
 
         def upgrade(connection: Connection) -> None:
             config = _alembic_config(migrations)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
-        async with _translated(), self._engine.connect() as connection:
-            await _run_alone(connection, self.is_sqlite, upgrade)
+        async with self.writing() as session:
+            connection = await session.connection()
+            if not self.is_sqlite:
+                await connection.execute(text("SET LOCAL lock_timeout = 0"))
+                await connection.execute(text("SELECT pg_advisory_xact_lock(7031)"))
+            await connection.run_sync(upgrade)
 
     async def pending_migrations(self, migrations: Path) -> bool:
         """Whether the schema is older than the code."""
@@ -113,41 +136,34 @@ class Database:
         def current(connection: Connection) -> str | None:
             return MigrationContext.configure(connection).get_current_revision()
 
-        async with _translated(), self._engine.connect() as connection:
-            return await connection.run_sync(current) != head
+        async with self.reading() as session:
+            return await (await session.connection()).run_sync(current) != head
 
 
 def _alembic_config(migrations: Path) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(migrations))
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     return config
-
-
-async def _run_alone(connection: AsyncConnection, is_sqlite: bool, upgrade: Any) -> None:
-    """Several processes may start at once: on PostgreSQL the second waits for the first's lock."""
-    if not is_sqlite:
-        await connection.execute(text("SELECT pg_advisory_lock(7031)"))
-    try:
-        await connection.run_sync(upgrade)
-        await connection.commit()
-    finally:
-        if not is_sqlite:
-            await connection.execute(text("SELECT pg_advisory_unlock(7031)"))
-            await connection.commit()
 
 
 @asynccontextmanager
 async def _translated() -> AsyncIterator[None]:
-    """A database that is away, full or locked for too long is Unavailable."""
+    """What will pass by itself is Unavailable; what is wrong with a statement stays what it is."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise Unavailable(f"database: {error.orig}") from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if will_pass(error):
             raise Unavailable(f"database: {error.orig}") from error
         raise
     except ConnectionError as error:
+        raise Unavailable(f"database: {error}") from error
+
+
+async def _connect(session: AsyncSession) -> None:
+    """Before the body runs, so that the body's own errors are not taken for the database's."""
+    try:
+        await session.connection()
+    except (OSError, PoolTimeoutError) as error:
         raise Unavailable(f"database: {error}") from error
 
 
@@ -166,6 +182,13 @@ def _tame_sqlite(engine: Any) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+    @event.listens_for(engine, "invalidate")
+    def roll_back(connection: Any, *_: object) -> None:
+        # A transaction was cancelled in mid-statement. While anything still refers to that
+        # statement, closing the connection alone would keep its lock.
+        with suppress(Exception):
+            connection.rollback()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:

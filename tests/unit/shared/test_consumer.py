@@ -15,7 +15,8 @@ from shared.errors import Unavailable
 from shared.messages import ClipOutcome, ClipReady, FrameRef, JobWaiting, Outcome
 from shared.scripts import load_script
 from shared.topics import CLIPS, SCORES, SIGHTINGS, Group, PartitionKeys
-from tests.unit.shared.floor import start_program, until
+from tests.unit.shared.floor import end_of, start, until
+from tests.unit.shared.programs import consume as consume_for_ever
 
 GROUP = Group.COMPOSER
 QUICK = DeliveryPolicy(
@@ -303,10 +304,10 @@ async def test_a_worker_killed_in_mid_work_loses_nothing_and_doubles_nothing(
     for n in range(total):
         await bus.publish(SCORES, job(n))
     for deaths in (1, 2):
-        worker = await start_program("consume", redis_server.url)
+        worker = start(consume_for_ever, redis_server.url)
         await until(lambda count=deaths * 30: has_published(bus, count), within_s=40)
         worker.kill()
-        await worker.wait()
+        await end_of(worker)
         assert await pending(bus) > 0, "it died with work in its hands"
     async with consume(slots=4):
         await until(lambda: has_published(bus, total))

@@ -1,0 +1,61 @@
+"""What the tests run in processes of its own, to be killed, paused, or run side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from shared.bus import Bus, Delivery, Settlement
+from shared.consumer import Consumer, DeliveryPolicy
+from shared.database import Database
+from shared.health import Vital
+from shared.messages import JobWaiting
+from shared.topics import SCORES, SIGHTINGS, Group
+from tests.unit.shared.floor import Counter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def consume(bus_url: str) -> None:
+    """Settles JobWaiting on scores.v1 as SIGHTINGS, until it is killed."""
+
+    async def handle(message: JobWaiting, _: Delivery) -> Settlement:
+        await asyncio.sleep(0.01)
+        return Settlement(outputs=((SIGHTINGS, message),))
+
+    async def bury(message: JobWaiting, _: Delivery, fault: str) -> Settlement:
+        raise AssertionError(f"{message} was buried: {fault}")
+
+    async def main() -> None:
+        policy = DeliveryPolicy(claim_idle_s=1.0, renew_every_s=0.2, claim_every_s=0.2)
+        await Consumer(
+            *(Bus(bus_url), SCORES, Group.COMPOSER, JobWaiting, handle, bury, Vital("a")),
+            slots=3,
+            policy=policy,
+        ).run()
+
+    asyncio.run(main())
+
+
+def increment(database_url: str, times: int) -> None:
+    """Increments one counter so often, by reading it and writing it back."""
+
+    async def main() -> None:
+        database = Database(database_url)
+        for _ in range(times):
+            async with database.writing() as session:
+                counter = await session.get_one(Counter, "frames", with_for_update=True)
+                counter.value += 1
+        await database.close()
+
+    asyncio.run(main())
+
+
+def migrate(database_url: str, migrations: Path) -> None:
+    async def main() -> None:
+        database = Database(database_url)
+        await database.migrate(migrations)
+        await database.close()
+
+    asyncio.run(main())
