@@ -14,12 +14,10 @@ rectifier, which the paper does not state, is theirs (PyAnomaly).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from jaxtyping import Float  # noqa: TC002 - read where shapes are checked
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 CHANNELS = (32, 48, 64, 64)
 LEAKY_SLOPE = 0.2

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Float  # noqa: TC002 - read where shapes are checked
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-    from torch import Tensor
-
-    from services.anomaly.models.stae import StaeOutput
+from services.anomaly.models.stae import StaeOutput  # noqa: TC001 - read where shapes are checked
 
 
 class PredictionWeights(StrEnum):

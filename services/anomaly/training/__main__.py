@@ -18,7 +18,7 @@ from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.curves import draw_curves
 from services.anomaly.training.evaluation import Evaluation, evaluate
 from services.anomaly.training.gathering import gather
-from services.anomaly.training.settings import Precision, TrainingSettings
+from services.anomaly.training.settings import Precision, Stage, TrainingSettings
 from services.anomaly.training.shipping import Provenance, Scoring, ship
 from services.anomaly.training.trainer import Trainer
 from shared.errors import CityBrainError
@@ -27,6 +27,7 @@ from shared.model_store import ModelStore
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 DEFAULTS = TrainingSettings()
+FIRST, LAST = DEFAULTS.stages
 
 
 @app.command("train")
@@ -38,8 +39,11 @@ def train_command(
     ] = None,
     frames: Annotated[int, typer.Option(help="Of a clip.")] = DEFAULTS.frames,
     side: Annotated[int, typer.Option(help="Of the network's input, in pixels.")] = DEFAULTS.side,
-    steps: int = DEFAULTS.steps,
-    batch: int = DEFAULTS.batch,
+    window: Annotated[int, typer.Option(help="Of the first stage, in pixels.")] = FIRST.window,
+    window_steps: Annotated[int, typer.Option(help="On windows, first.")] = FIRST.steps,
+    window_batch: int = FIRST.batch,
+    steps: Annotated[int, typer.Option(help="On whole frames, then.")] = LAST.steps,
+    batch: int = LAST.batch,
     learning_rate: float = DEFAULTS.learning_rate,
     weight_decay: float = DEFAULTS.weight_decay,
     prediction: Annotated[
@@ -48,7 +52,7 @@ def train_command(
     prediction_lambda: float = DEFAULTS.prediction_lambda,
     precision: Precision = DEFAULTS.precision,
     seed: int = DEFAULTS.seed,
-    held_out: Annotated[float, typer.Option(help="Share of clips kept for the prior.")] = 0.15,
+    held_out: Annotated[float, typer.Option(help="Share of clips kept for the prior.")] = 0.2,
     score: Annotated[FrameScoring, typer.Option(help="How a map scores its frame.")] = "max_patch",
     smooth_patches: Annotated[int, typer.Option(help="Side of the box.")] = 1,
     smooth_frames: Annotated[int, typer.Option(help="Length of the box.")] = 1,
@@ -68,8 +72,10 @@ def train_command(
     settings = TrainingSettings(
         frames=frames,
         side=side,
-        steps=steps,
-        batch=batch,
+        stages=(
+            Stage(steps=window_steps, window=window, batch=window_batch),
+            Stage(steps=steps, window=side, batch=batch),
+        ),
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         prediction_weights=prediction,

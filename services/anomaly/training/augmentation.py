@@ -35,18 +35,22 @@ class Augmentation(BaseModel):
     strongest_blur: float = Field(default=1.0, ge=0)
 
     def __call__(
-        self, frames: Sequence[Pixels], *, side: int, random: np.random.Generator
+        self, frames: Sequence[Pixels], *, side: int, window: int, random: np.random.Generator
     ) -> GrayClip:
-        """Gray frames of any one size -> (T, side, side)."""
+        """Gray frames of any one size -> (T, window, window).
+
+        side: of the network's input, which sets the scale. window: what is kept of it, from
+        anywhere in the crop; as large as `side` for whole frames.
+        """
         height, width = frames[0].shape
-        scale = random.uniform(self.smallest_crop, 1.0)
+        scale = random.uniform(self.smallest_crop, 1.0) * window / side
         rows, columns = round(height * scale), round(width * scale)
         top = random.integers(height - rows + 1)
         left = random.integers(width - columns + 1)
         clip = gray_clip(
             [frame[top : top + rows, left : left + columns] for frame in frames],
-            width=side,
-            height=side,
+            width=window,
+            height=window,
         )
         clip = _lit(clip, random.uniform(1 - self.brightness, 1 + self.brightness))
         if random.random() < self.blur_chance:

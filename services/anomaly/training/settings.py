@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.anomaly.models.stae import LEAKY_SLOPE
+from services.anomaly.models.stae import LEAKY_SLOPE, SHRINKAGE
 from services.anomaly.models.stae_loss import PredictionWeights
 from services.anomaly.training.augmentation import Augmentation
 
@@ -21,8 +22,21 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+class Stage(BaseModel):
+    """Some steps on windows of one size, in pixels of the network's input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(gt=0)
+    window: int = Field(multiple_of=SHRINKAGE)
+    batch: int = Field(gt=0)
+
+
 class TrainingSettings(BaseModel):
-    """frames, side: T and H = W of the network's input (16 and 128: the re-implementations').
+    """stages: in their order. A window of half the side costs a quarter, so most steps are taken
+    on windows; whole frames come last, for the borders and for the statistics of the batch norm.
+
+    frames, side: T and H = W of the network's input (16 and 128: the re-implementations').
 
     learning_rate: Adam's, reached after the warm-up and let fall along a half cosine to nothing
     at the last step; weight_decay: L2, which alone took Ped2 from 81.3 to 86.5 AUC in a public
@@ -31,10 +45,12 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    frames: int = Field(default=16, multiple_of=8)
-    side: int = Field(default=128, multiple_of=8)
-    steps: int = Field(default=2500, gt=0)
-    batch: int = Field(default=2, gt=0)
+    frames: int = Field(default=16, multiple_of=SHRINKAGE)
+    side: int = Field(default=128, multiple_of=SHRINKAGE)
+    stages: tuple[Stage, ...] = (
+        Stage(steps=4800, window=64, batch=2),
+        Stage(steps=600, window=128, batch=2),
+    )
     learning_rate: float = Field(default=1e-3, gt=0)
     warm_up: float = Field(default=0.02, ge=0, lt=1)
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -44,6 +60,16 @@ class TrainingSettings(BaseModel):
     augmentation: Augmentation = Augmentation()
     precision: Precision = Precision.AUTO
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _windows_fit(self) -> Self:
+        if any(stage.window > self.side for stage in self.stages):
+            raise ValueError(f"a window may not be larger than the side, {self.side}")
+        return self
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
 
     def learning_rate_at(self, step: int) -> float:
         """step: from 0."""

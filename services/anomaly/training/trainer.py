@@ -13,7 +13,7 @@ from services.anomaly.training.windows import TrainingWindows, batches
 from shared.errors import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -38,13 +38,7 @@ class Trainer:
         self.step = 0
         self.minutes = 0.0
         self._checkpoint = workspace / CHECKPOINT
-        self._windows = TrainingWindows(
-            sources,
-            frames=settings.frames,
-            side=settings.side,
-            augmentation=settings.augmentation,
-            seed=settings.seed,
-        )
+        self._sources = sources
         self._loss = StaeLoss(settings.prediction_weights, settings.prediction_lambda)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(settings.seed)
@@ -62,15 +56,9 @@ class Trainer:
         self, say: Callable[[str], None], *, every_steps: int = 25, save_every: int = 250
     ) -> Stae:
         """Trains to the last step. say: hears a line of progress every so many steps."""
-        remaining = self.settings.steps - self.step
         self.network.train()
         minutes_before, started, first = self.minutes, time.monotonic(), self.step
-        for past, future in batches(
-            self._windows,
-            first=self.step * self.settings.batch,
-            count=remaining,
-            batch=self.settings.batch,
-        ):
+        for past, future in self._remaining():
             losses = self._learn(past, future)
             self.step += 1
             minutes = (time.monotonic() - started) / 60
@@ -83,6 +71,26 @@ class Trainer:
                 say(self._progress(losses, left))
         self.network.eval()
         return self.network
+
+    def _remaining(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches that are left, stage by stage. Samples are numbered through all stages."""
+        settings = self.settings
+        stage_begins = sample = 0
+        for stage in settings.stages:
+            windows = TrainingWindows(
+                self._sources,
+                frames=settings.frames,
+                side=settings.side,
+                window=stage.window,
+                augmentation=settings.augmentation,
+                seed=settings.seed,
+            )
+            done = min(max(self.step - stage_begins, 0), stage.steps)
+            if left := stage.steps - done:
+                first = sample + done * stage.batch
+                yield from batches(windows, first=first, count=left, batch=stage.batch)
+            stage_begins += stage.steps
+            sample += stage.steps * stage.batch
 
     def _learn(self, past: Tensor, future: Tensor) -> LossParts:
         for group in self._optimiser.param_groups:

@@ -37,7 +37,8 @@ class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
 
     A source is drawn by its share, a recording by the windows it holds, a start evenly. Frames
     are taken one after the other, never with gaps ("so that speed is unchanged").
-    Raises Malformed (`no_window`) where a source has no recording of 2 T frames.
+    side, window: as Augmentation has them. Raises Malformed (`no_window`) where a source has no
+    recording of 2 T frames.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
         *,
         frames: int,
         side: int,
+        window: int,
         augmentation: Augmentation,
         seed: int,
     ) -> None:
         self._frames = frames
         self._side = side
+        self._window = window
         self._augmentation = augmentation
         self._seed = seed
         shares = np.array([source.share for source in sources])
@@ -74,7 +77,7 @@ class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
         recording = candidates[random.choice(len(candidates), p=windows / windows.sum())]
         start = int(random.integers(len(recording) - 2 * self._frames + 1))
         pixels = [read_gray(path) for path in recording.frames[start : start + 2 * self._frames]]
-        gray = self._augmentation(pixels, side=self._side, random=random)
+        gray = self._augmentation(pixels, side=self._side, window=self._window, random=random)
         clip = torch.from_numpy(to_network_input(gray))  # C 2T H W
         return clip[:, : self._frames], clip[:, self._frames :]
 

@@ -26,6 +26,7 @@ def windows_over(folder, *, augmentation=None, seed=0, frames=8):
         [Source("set", recordings(folder, "Train"), 1.0)],
         frames=frames,
         side=16,
+        window=16,
         augmentation=augmentation or Augmentation(),
         seed=seed,
     )
@@ -175,7 +176,9 @@ def test_sources_are_drawn_by_their_shares(tmp_path):
         Source(name, recordings(tmp_path / name, "Train"), share)
         for name, share in (("dark", 3.0), ("light", 1.0))
     ]
-    windows = TrainingWindows(sources, frames=8, side=16, augmentation=Augmentation(), seed=0)
+    windows = TrainingWindows(
+        sources, frames=8, side=16, window=16, augmentation=Augmentation(), seed=0
+    )
     light = sum(windows[n][0].max().item() > 0 for n in range(200))
     assert 30 <= light <= 70
 
@@ -184,16 +187,26 @@ def test_one_draw_of_augmentation_holds_for_all_frames_of_a_run():
     frame = np.random.default_rng(3).integers(0, 200, (48, 64), dtype=np.uint8)
     strong = Augmentation(smallest_crop=0.5, brightness=0.5, blur_chance=1.0, strongest_blur=2.0)
     for seed in range(5):
-        clip = strong([frame] * 6, side=32, random=np.random.default_rng(seed))
+        clip = strong([frame] * 6, side=32, window=32, random=np.random.default_rng(seed))
         assert clip.shape == (6, 32, 32)
         assert (clip == clip[0]).all()
+
+
+def test_a_window_is_a_part_of_the_frame_at_the_frames_own_scale():
+    frame = np.random.default_rng(3).integers(0, 200, (32, 32), dtype=np.uint8)
+    off = Augmentation(smallest_crop=1.0, brightness=0.0, blur_chance=0.0)
+    (part,) = off([frame], side=32, window=8, random=np.random.default_rng(0))
+    parts = np.lib.stride_tricks.sliding_window_view(frame, (8, 8)).reshape(-1, 8, 8)
+    assert any(np.array_equal(part, other) for other in parts)
 
 
 def test_augmentation_differs_from_draw_to_draw_and_can_be_turned_off():
     frame = np.random.default_rng(3).integers(0, 200, (32, 32), dtype=np.uint8)
     usual = Augmentation()
-    draws = [usual([frame], side=32, random=np.random.default_rng(seed)) for seed in (0, 1)]
+    draws = [
+        usual([frame], side=32, window=32, random=np.random.default_rng(seed)) for seed in (0, 1)
+    ]
     assert not np.array_equal(*draws)
     off = Augmentation(smallest_crop=1.0, brightness=0.0, blur_chance=0.0)
-    (same,) = off([frame], side=32, random=np.random.default_rng(0))
+    (same,) = off([frame], side=32, window=32, random=np.random.default_rng(0))
     assert np.array_equal(same, frame)

@@ -15,14 +15,19 @@ from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.export import TOLERANCE, export
 from services.anomaly.training.footage import recordings
 from services.anomaly.training.scoring import recording_errors, window_starts
-from services.anomaly.training.settings import Precision, TrainingSettings
+from services.anomaly.training.settings import Precision, Stage, TrainingSettings
 from services.anomaly.training.trainer import Trainer
 from services.anomaly.training.windows import Source
 from shared.errors import Conflict, Malformed
 from shared.inference import Provider, open_session
 from shared.model_store import ModelStore
 
-TINY = TrainingSettings(frames=8, side=16, steps=6, batch=2, learning_rate=3e-3)
+TINY = TrainingSettings(
+    frames=8,
+    side=32,
+    stages=(Stage(steps=4, window=16, batch=3), Stage(steps=2, window=32, batch=2)),
+    learning_rate=3e-3,
+)
 
 
 def write_clip(folder, frames, start=0, jump_at=None):
@@ -52,7 +57,8 @@ def trainer_in(workspace, street, settings=TINY):
 
 
 def test_the_learning_rate_warms_up_then_falls_to_nothing():
-    settings = TrainingSettings(steps=1000, learning_rate=1e-3, warm_up=0.1)
+    stages = (Stage(steps=900, window=64, batch=2), Stage(steps=100, window=128, batch=2))
+    settings = TrainingSettings(stages=stages, learning_rate=1e-3, warm_up=0.1)
     rates = [settings.learning_rate_at(step) for step in range(1000)]
     assert np.argmax(rates) == 100
     assert max(rates) == pytest.approx(1e-3)
@@ -136,7 +142,8 @@ def trained(street, tmp_path_factory):
     """The store, and what training printed."""
     folder = tmp_path_factory.mktemp("trained")
     arguments = ["train", "--data", str(street), "--out", str(folder / "models" / "stae-street")]
-    arguments += ["--frames", "8", "--side", "16", "--steps", "3", "--threads", "2"]
+    arguments += ["--frames", "8", "--side", "16", "--window", "8", "--window-steps", "2"]
+    arguments += ["--steps", "1", "--threads", "2"]
     arguments += ["--smooth-frames", "3", "--workspace", str(folder / "work")]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
