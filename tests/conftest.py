@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import secrets
@@ -10,11 +11,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from services.embedded.layout import SERVICES, free_port, lay_out
 from services.embedded.redis_server import bus_url, redis_command
+from services.embedded.supervision import EmbeddedCity
 from shared.bus import Bus
 from tests.postgres_server import PostgresServer, postgres_programs
 
@@ -78,6 +82,29 @@ async def bus(redis_server):
     await bus.redis.flushall()
     yield bus
     await bus.close()
+
+
+@pytest.fixture(scope="session")
+def embedded_city(tmp_path_factory):
+    """The whole system, real in every part: yields its layout; see `api` for a client."""
+    folder = tmp_path_factory.mktemp("city")
+    ports = {service: free_port("127.0.0.1") for service in SERVICES}
+    layout = lay_out(folder, "127.0.0.1", ports)
+    loop = asyncio.new_event_loop()
+    city = EmbeddedCity(layout)
+    loop.run_until_complete(city.__aenter__())
+    yield city
+    loop.run_until_complete(city.__aexit__(None, None, None))
+    loop.close()
+
+
+@pytest.fixture
+async def api(embedded_city):
+    """An admin's client of the embedded city's gateway."""
+    headers = {"X-API-Key": embedded_city.admin_key}
+    url = embedded_city.layout.url()
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+        yield client
 
 
 def footage(*parts: str) -> Path:

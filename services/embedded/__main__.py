@@ -25,7 +25,12 @@ from shared.errors import CityBrainError
 
 DEFAULT_SECONDS = 60.0
 
-cli = typer.Typer(add_completion=False, invoke_without_command=True, help=__doc__)
+cli = typer.Typer(
+    help=__doc__,
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 console = Console()
 
 

@@ -13,7 +13,7 @@ from services.embedded.redis_server import bus_url, redis_command, socket_path
 
 SERVICES = ("gateway", "anomaly", "reid", "synthetic")
 DEFAULT_PORTS = {"gateway": 8000, "anomaly": 8001, "reid": 8002, "synthetic": 8003}
-MODELS = Path(__file__).parents[2] / "models"
+SHIPPED_MODELS = Path(__file__).parents[2] / "models"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Layout:
 
     home: Path
     host: str = "127.0.0.1"
-    models: Path = MODELS
+    models: Path = SHIPPED_MODELS
     ports: dict[str, int] = field(default_factory=dict)
 
     @cached_property
@@ -67,13 +67,17 @@ TETHERED = (sys.executable, "-m", "services.embedded.tether")
 
 
 def lay_out(home: Path, host: str, wanted: dict[str, int]) -> Layout:
-    """A layout on the wanted ports, or on free ones where those are taken."""
+    """A layout on the wanted ports, or on free ones where those are taken.
+
+    MODELS_FOLDER: other models than those that ship.
+    """
     home.mkdir(parents=True, exist_ok=True)
     ports = {
         service: port if is_free(host, port) else free_port(host)
         for service, port in (DEFAULT_PORTS | wanted).items()
     }
-    return Layout(home=home.resolve(), host=host, ports=ports)
+    models = Path(os.environ.get("MODELS_FOLDER", SHIPPED_MODELS)).resolve()
+    return Layout(home=home.resolve(), host=host, models=models, ports=ports)
 
 
 def is_free(host: str, port: int) -> bool:

@@ -122,6 +122,7 @@ def judge_trajectories(
 
     accumulator = motmetrics.MOTAccumulator(auto_id=True)
     votes: dict[str, dict[str, Counter[int]]] = defaultdict(lambda: defaultdict(Counter))
+    numbers: dict[str, int] = {}
     people: set[int] = set()
     ordered = sorted(looks, key=lambda look: (look[1], look[0]))
     for look in ordered:
@@ -130,7 +131,9 @@ def judge_trajectories(
         found = [p for p in seen.get(look, ()) if not _is_hidden(p.box, counted, hidden)]
         people |= {person.person_id for person in counted}
         distances = _distances([p.box for p in counted], [p.box for p in found])
-        accumulator.update([p.person_id for p in counted], [p.person_id for p in found], distances)
+        # It keeps ids as numbers.
+        hypotheses = [numbers.setdefault(p.person_id, len(numbers)) for p in found]
+        accumulator.update([p.person_id for p in counted], hypotheses, distances)
         for row, column in np.argwhere(np.isfinite(distances)):
             votes[found[column].person_id][look[0]][counted[row].person_id] += 1
     metrics = motmetrics.metrics.create().compute(

@@ -14,7 +14,12 @@ from services.gateway.setup import MIGRATIONS, first_admin_key, hand_over
 from shared.database import migrate_once
 from shared.service import serve
 
-cli = typer.Typer(add_completion=False, invoke_without_command=True, help=__doc__)
+cli = typer.Typer(
+    help=__doc__,
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 KeyFile = Annotated[Path | None, typer.Option(help="Writes the secret there, for its owner alone")]
 

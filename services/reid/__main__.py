@@ -12,7 +12,12 @@ from services.reid.settings import ReidSettings
 from shared.database import migrate_once
 from shared.service import serve
 
-cli = typer.Typer(add_completion=False, invoke_without_command=True, help=__doc__)
+cli = typer.Typer(
+    help=__doc__,
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
 @cli.callback()
