@@ -103,12 +103,12 @@ class Leadership:
 
     async def _acquire(self) -> Lease | None:
         now = now_us()
+        fresh = {"name": self.name, "holder": "", "epoch": 0, "expires_us": 0}
+        insert = self.database.insert(self.table).values(**fresh).on_conflict_do_nothing()
         async with self.database.writing() as session:
-            row = await session.get(self.table, self.name, with_for_update=True)
-            if row is None:
-                row = self.table(name=self.name, holder="", epoch=0, expires_us=0)
-                session.add(row)
-            elif row.expires_us > now and row.holder != self.holder:
+            await session.execute(insert)
+            row = await session.get_one(self.table, self.name, with_for_update=True)
+            if row.expires_us > now and row.holder != self.holder:
                 return None
             row.holder = self.holder
             row.epoch += 1

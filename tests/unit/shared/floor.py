@@ -12,7 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from shared.database import INTEGERS, Counter64, Database, new_metadata
 from shared.folding import CursorColumns, OutcomeColumns
 from shared.jobs import JobColumns
-from shared.leases import LeaseColumns
+from shared.leases import Lease, LeaseColumns
 from shared.outbox import OriginColumns, OutboxColumns
 
 
@@ -38,7 +38,7 @@ class Note(Base):
     epoch: Mapped[int]
 
 
-class Lease(LeaseColumns, Base):
+class LeaseRow(LeaseColumns, Base):
     pass
 
 
@@ -77,6 +77,19 @@ async def until(condition, *, within_s: float = 20.0) -> None:
             if answer:
                 return
             await asyncio.sleep(0.02)
+
+
+def log_keeper(database: Database, writer: str):
+    """The work of a leader: a line in the log every few milliseconds, each of them fenced."""
+
+    async def work(lease: Lease) -> None:
+        while True:
+            async with database.writing() as session:
+                await lease.check(session)
+                session.add(Note(writer=writer, epoch=lease.epoch))
+            await asyncio.sleep(0.01)
+
+    return work
 
 
 @cache

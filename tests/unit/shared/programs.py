@@ -9,9 +9,10 @@ from shared.bus import Bus, Delivery, Settlement
 from shared.consumer import Consumer, DeliveryPolicy
 from shared.database import Database
 from shared.health import Vital
+from shared.leases import Leadership
 from shared.messages import JobWaiting
 from shared.topics import SCORES, SIGHTINGS, Group
-from tests.unit.shared.floor import Counter
+from tests.unit.shared.floor import Counter, LeaseRow, log_keeper
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,5 +58,17 @@ def migrate(database_url: str, migrations: Path) -> None:
         database = Database(database_url)
         await database.migrate(migrations)
         await database.close()
+
+    asyncio.run(main())
+
+
+def keep_log(database_url: str, writer: str, ttl_s: float) -> None:
+    """Writes a line into the log every few milliseconds while it holds the lease."""
+
+    async def main() -> None:
+        database = Database(database_url)
+        await Leadership(database, LeaseRow, "log", writer, Vital("log"), ttl_s).run(
+            log_keeper(database, writer)
+        )
 
     asyncio.run(main())

@@ -52,9 +52,11 @@ def consume(bus, vital, monkeypatch):
         settings = {"topic": SCORES, "group": GROUP, "message": JobWaiting, "policy": QUICK} | more
         consumer = Consumer(on, handle=handle, bury=bury, vital=vital, **settings)
         task = asyncio.create_task(consumer.run())
-        yield task
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     return running
 
