@@ -41,18 +41,15 @@ def main(
     seed: Annotated[int, typer.Option(help="People, traffic and anomalies.")] = 100,
     seconds: Annotated[float, typer.Option(help="Footage of each camera.")] = 120.0,
     fps: Annotated[float | None, typer.Option(help="Usual: clips 5, persons 2, video 10.")] = None,
-    cameras: Annotated[int, typer.Option()] = 4,
-    width: Annotated[int, typer.Option()] = 320,
-    height: Annotated[int, typer.Option()] = 240,
-    scenery_seed: Annotated[int, typer.Option(help="Streets and cameras.")] = 2,
-    people_per_minute: Annotated[float, typer.Option()] = 25.0,
-    lookalikes: Annotated[float, typer.Option(help="Share of similar people.")] = 0.15,
-    anomalies: Annotated[
-        bool | None, typer.Option(help="Usual: for video; clips have them in Test alone.")
-    ] = None,
-    clip_seconds: Annotated[float, typer.Option(help="clips: length of one.")] = 20.0,
-    test_seconds: Annotated[float, typer.Option(help="clips: the same, for Test.")] = 120.0,
-    train_share: Annotated[float, typer.Option(help="persons: share who train.")] = 0.5,
+    cameras: Annotated[int, typer.Option()] = CityPlan.cameras,
+    width: Annotated[int, typer.Option()] = CityPlan.width,
+    height: Annotated[int, typer.Option()] = CityPlan.height,
+    scenery_seed: Annotated[int, typer.Option(help="Streets.")] = CityPlan.scenery_seed,
+    people_per_minute: Annotated[float, typer.Option()] = CityPlan.people_per_minute,
+    lookalikes: Annotated[float, typer.Option(help="Share of people.")] = CityPlan.lookalikes,
+    anomalies: Annotated[bool | None, typer.Option(help="Usual: video alone.")] = None,
+    clip_seconds: Annotated[float, typer.Option(help="Of clips.")] = DatasetSettings.clip_s,
+    test_seconds: Annotated[float, typer.Option(help="Of clips.")] = DatasetSettings.test_s,
 ) -> None:
     """Renders the simulated city to disk. The same options give the same files everywhere."""
     cv2.setNumThreads(1)
@@ -69,9 +66,7 @@ def main(
             lookalikes=lookalikes,
             anomalies=layout is Layout.VIDEO if anomalies is None else anomalies,
         )
-        settings = DatasetSettings(
-            clip_s=clip_seconds, test_s=test_seconds, train_share=train_share
-        )
+        settings = DatasetSettings(clip_s=clip_seconds, test_s=test_seconds)
         manifest = write_dataset(layout, plan, out, settings, progress=Reporter())
     except CityBrainError as error:
         raise SystemExit(f"error: {error}") from error

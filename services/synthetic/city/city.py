@@ -13,18 +13,18 @@ from services.synthetic.city.people.wardrobe import Wardrobe
 from services.synthetic.city.scene import Cast, Scene
 from services.synthetic.city.scenery.block import Block
 from services.synthetic.city.scenery.traffic import Traffic
-from services.synthetic.city.stage import stages
+from services.synthetic.city.stage import stage
 from services.synthetic.city.truth import AnomalyInterval
 from shared.errors import Missing
 
 if TYPE_CHECKING:
     from services.synthetic.city.anomalies.cue import Anomaly
-    from services.synthetic.city.drawing.sprite import Pixels
     from services.synthetic.city.people.wardrobe import Appearance
     from services.synthetic.city.plan import CityPlan
     from services.synthetic.city.presence import Presence
     from services.synthetic.city.scenery.street import Site, Viewpoint
     from services.synthetic.city.truth import FrameTruth
+    from shared.images import Pixels
 
 SCENES_KEPT = 16
 """Drawn scenes that are kept, so that a frame and its truth cost one drawing."""
@@ -50,7 +50,9 @@ class City:
     def __init__(self, plan: CityPlan) -> None:
         self.plan = plan
         self._block = Block(plan.cameras)
-        self._stages = stages(plan.scenery_seed, plan.cameras, plan.width, plan.height)
+        self._stages = [
+            stage(plan.scenery_seed, n, plan.width, plan.height) for n in range(plan.cameras)
+        ]
         strangers = len(departures(plan))
         self._script = script(plan, self._stages, first_id=strangers + 1)
         self.people = _crowd(plan, strangers + sum(anomaly.actors for anomaly in self._script))

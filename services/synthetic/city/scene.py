@@ -20,8 +20,9 @@ from shared.messages import Box
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.synthetic.city.drawing.sprite import Ink, Pixels, Sprite
+    from services.synthetic.city.drawing.sprite import Ink, Sprite
     from services.synthetic.city.people.wardrobe import Appearance
+    from shared.images import Pixels
 
 
 WARDROBE = 256

@@ -13,13 +13,13 @@ import numpy as np
 from services.synthetic.city.chance import stream
 from services.synthetic.city.drawing.response import Grain, Response
 from services.synthetic.city.drawing.solid import draw_solid
-from services.synthetic.city.drawing.sprite import Ink, Pixels, Rgb, Sprite, paint_all
+from services.synthetic.city.drawing.sprite import Ink, Rgb, Sprite, paint_all
 from services.synthetic.city.drawing.stance import Stance
 from services.synthetic.city.scenery.backdrop import render_backdrop
 from services.synthetic.city.scenery.block import STRETCH_M
 from services.synthetic.city.scenery.foliage import PLANTS, SWAY_STEPS
 from services.synthetic.city.scenery.furniture import FURNITURE, neon
-from services.synthetic.city.scenery.neighbourhood import streets
+from services.synthetic.city.scenery.neighbourhood import street
 from services.synthetic.city.scenery.street import WALKWAY_HALF_M, PropKind, View
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from services.synthetic.city.drawing.pinhole import Pinhole
     from services.synthetic.city.presence import Presence
     from services.synthetic.city.scenery.street import Prop, Street
+    from shared.images import Pixels
 
 NEAREST_SEEN_M = 2.0
 """Nothing that moves comes nearer to a lens than this."""
@@ -94,21 +95,21 @@ class Loop:
 class Stage:
     """What a camera sees when nobody is there, at any time."""
 
-    def __init__(self, street: Street, camera: Pinhole, scenery_seed: int, n: int) -> None:
-        self.street = street
+    def __init__(self, place: Street, camera: Pinhole, scenery_seed: int, n: int) -> None:
+        self.street = place
         self.camera = camera
         self.response = Response.of(stream(scenery_seed, "response", n))
         self.palette = Palette(self.response)
         rng = stream(scenery_seed, "backdrop", n)
-        scene = render_backdrop(street, camera, rng)
+        scene = render_backdrop(place, camera, rng)
         self._backdrop: Pixels = np.clip(self.response.develop(scene), 0, 255).astype(np.uint8)
         falloff = self.response.falloff(camera.width, camera.height)
         self._falloff: Pixels = np.rint(falloff * 255).astype(np.uint8)[..., None].repeat(3, axis=2)
         self._grain = Grain(
             stream(scenery_seed, "grain", n), self.response.noise, camera.width, camera.height
         )
-        self._still = [self._standing(prop) for prop in street.props if prop.kind in FURNITURE]
-        moving = [self._moving(rng, prop) for prop in street.props if prop.kind in MOVING]
+        self._still = [self._standing(prop) for prop in place.props if prop.kind in FURNITURE]
+        moving = [self._moving(rng, prop) for prop in place.props if prop.kind in MOVING]
         self._loops = [loop for loop in moving if any(it.coverage.size for it in loop.sprites)]
         paint_all(self._backdrop, [layer.sprite for layer in in_order(self._still)])
 
@@ -196,10 +197,9 @@ def in_order(layers: Sequence[Layer]) -> list[Layer]:
     return sorted(layers, key=remoteness)
 
 
-@lru_cache(maxsize=4)
-def stages(scenery_seed: int, cameras: int, width: int, height: int) -> tuple[Stage, ...]:
-    """Kept, for cities with other people on the same streets are often built one after another."""
-    return tuple(
-        Stage(street, street.viewpoint.camera(width, height), scenery_seed, n)
-        for n, street in enumerate(streets(scenery_seed, cameras))
-    )
+@lru_cache(maxsize=16)
+def stage(scenery_seed: int, n: int, width: int, height: int) -> Stage:
+    """The stage of a city's n-th camera, from 0. Kept, for cities with other people on the same
+    streets are often built one after another, and a backdrop takes half a second."""
+    place = street(scenery_seed, n)
+    return Stage(place, place.viewpoint.camera(width, height), scenery_seed, n)

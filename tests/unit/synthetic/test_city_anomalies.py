@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.synthetic.city import AnomalyKind, City, CityPlan
@@ -145,6 +145,7 @@ def test_who_falls_lies_flat_and_gets_up_again(cities):
     assert shapes[last] > 1.2
 
 
+@settings(deadline=None)
 @given(
     u=st.floats(-12, 12),
     lane=st.floats(-LANE_HALF_M, LANE_HALF_M),

@@ -21,12 +21,14 @@ def test_what_is_looked_at_is_in_the_middle():
     assert depth == pytest.approx(np.linalg.norm(np.subtract(CAMERA.target, CAMERA.position)))
 
 
+@settings(deadline=None)
 @given(METRES, METRES, st.floats(0, 3))
 def test_one_point_is_seen_where_many_are(u, v, z):
     pixels, depth = CAMERA.project(np.array([(u, v, z)]))
     assert CAMERA.sight(u, v, z) == pytest.approx((*pixels[0], depth[0]))
 
 
+@settings(deadline=None)
 @given(METRES, METRES, st.floats(0, 3))
 def test_a_ray_through_a_pixel_meets_the_point_that_is_seen_there(u, v, z):
     x, y, depth = CAMERA.sight(u, v, z)
@@ -54,8 +56,8 @@ def filled(left, top, right, bottom, ink=(200.0, 100.0, 50.0, 255.0)):
 def test_a_filled_rectangle_covers_its_area(left, top, width, height):
     sprite = filled(left, top, left + width, top + height)
     covered = sprite.coverage.sum() / 255
-    # The filler colours every sub-pixel that an edge touches: up to half of one too much a side.
-    assert width * height * 0.99 < covered < (width + 0.4) * (height + 0.4)
+    # The filler decides by whole sub-pixels, a quarter of a pixel wide.
+    assert abs(covered - width * height) < 0.3 * (width + height)
 
 
 def test_edges_are_softened():
@@ -74,6 +76,7 @@ def test_a_sprite_covers_what_is_below_and_only_there():
     assert (edge[:, 0] >= 90).all()
 
 
+@settings(deadline=None)
 @given(st.integers(-80, 380), st.integers(-80, 300))
 def test_a_sprite_may_lie_anywhere(x, y):
     frame = np.full((240, 320, 3), 90, np.uint8)
@@ -87,6 +90,7 @@ def test_a_sprite_may_lie_anywhere(x, y):
 
 
 @pytest.mark.parametrize("gait", [WALK, RUN, STAND])
+@settings(deadline=None)
 @given(phase=st.floats(0, 20), fallen=st.floats(0, 1))
 def test_no_joint_sinks_into_the_ground_and_feet_are_on_it(gait, phase, fallen):
     joints = Posture(gait, phase, fallen).joints()

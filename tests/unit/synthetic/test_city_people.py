@@ -15,7 +15,7 @@ FPS = 4.0
 
 @pytest.fixture(scope="module")
 def city():
-    return City(CityPlan(seed=11, duration_s=120, fps=FPS, anomalies=False))
+    return City(CityPlan(seed=11, duration_s=90, fps=FPS, anomalies=False))
 
 
 @pytest.fixture(scope="module")
@@ -126,4 +126,4 @@ def test_a_fuller_city_has_more_people():
 
 
 def test_a_person_comes_back_looking_the_same(city):
-    assert city.people == City(CityPlan(seed=11, duration_s=120, anomalies=False)).people
+    assert city.people == City(CityPlan(seed=11, duration_s=90, anomalies=False)).people

@@ -14,7 +14,7 @@ from services.synthetic.city.people.wardrobe import someone
 from services.synthetic.city.presence import Body, Thing
 from services.synthetic.city.scene import Cast, Scene
 from services.synthetic.city.scenery.vehicle import LENGTH_M, VehicleKind, vehicle
-from services.synthetic.city.stage import stages
+from services.synthetic.city.stage import stage
 
 STAGES = (0, 1, 2, 3)
 
@@ -39,7 +39,7 @@ def cast():
 
 
 def drawn(site, cast, presences):
-    return Scene.drawn(stages(2, 4, 320, 240)[site], cast, presences, 3.0, shadows=False)
+    return Scene.drawn(stage(2, site, 320, 240), cast, presences, 3.0, shadows=False)
 
 
 def body(person_id, u, v, heading=0.3, phase=1.0):
@@ -69,8 +69,8 @@ def test_a_box_is_the_extent_of_the_pixels_that_a_person_changes(site, person_id
 
 @pytest.mark.parametrize("site", STAGES)
 def test_a_box_ends_where_the_frame_ends(site, cast):
-    stage = stages(2, 4, 320, 240)[site]
-    left, right = stage.view.span
+    place = stage(2, site, 320, 240)
+    left, right = place.view.span
     for u in np.linspace(left - 0.6, right + 0.6, 40).tolist():
         for person in drawn(site, cast, [body(1, u, -1.0)]).truth().people:
             x0, y0, x1, y1 = edges(person.box)
@@ -82,7 +82,7 @@ def test_a_box_ends_where_the_frame_ends(site, cast):
 
 @pytest.mark.parametrize("site", STAGES)
 def test_who_is_hidden_is_told_by_the_pixels_that_are_left(site, cast):
-    camera = stages(2, 4, 320, 240)[site].camera
+    camera = stage(2, site, 320, 240).camera
     behind = body(1, 0.0, 0.5)
     # Half a metre along the line of sight, and a little aside.
     sight = math.atan2(camera.position[1] - 0.5, camera.position[0])
@@ -117,10 +117,10 @@ def test_a_long_vehicle_is_behind_whoever_walks_on_the_camera_side_of_it(cast):
 
 
 def test_a_shadow_is_no_part_of_a_person(cast):
-    stage = stages(2, 4, 320, 240)[2]
+    place = stage(2, 2, 320, 240)
     presence = body(3, 0.0, 0.0)
-    shaded = Scene.drawn(stage, cast, [presence], 3.0)
-    bare = Scene.drawn(stage, cast, [presence], 3.0, shadows=False)
+    shaded = Scene.drawn(place, cast, [presence], 3.0)
+    bare = Scene.drawn(place, cast, [presence], 3.0, shadows=False)
     assert shaded.truth() == bare.truth()
     darker = bare.frame(0).astype(int) - shaded.frame(0).astype(int)
     assert darker.max() > 15

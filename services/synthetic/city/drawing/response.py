@@ -12,7 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from services.synthetic.city.drawing.sprite import Pixels, Rgb
+    from services.synthetic.city.drawing.sprite import Rgb
+    from shared.images import Pixels
 
 LUMA = np.array([0.299, 0.587, 0.114])
 """Rec. 601."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from services.synthetic.city.drawing.sprite import Canvas, Pixels, Sprite, place
+from services.synthetic.city.drawing.sprite import Canvas, Sprite, place
 from services.synthetic.city.presence import Body, Presence, Thing
 
 if TYPE_CHECKING:
     from services.synthetic.city.drawing.pinhole import Pinhole
+    from shared.images import Pixels
 
 SHADE = 110
 """Strength of the shade, of 255 (ours)."""

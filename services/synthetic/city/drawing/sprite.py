@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+    from shared.images import Pixels
+
 Rgb = tuple[float, float, float]
 Ink = tuple[float, float, float, float]
 """A colour as a camera sees it, and full coverage."""

@@ -15,9 +15,9 @@ from shared.images import encode_jpeg
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from services.synthetic.city.drawing.sprite import Pixels
     from services.synthetic.city.layouts.folder import Manifest
     from services.synthetic.city.layouts.order import Order
+    from shared.images import Pixels
     from shared.messages import Box
 
 CROP_WIDTH, CROP_HEIGHT = 64, 128

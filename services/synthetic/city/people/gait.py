@@ -17,7 +17,10 @@ Joint3 = tuple[float, float, float]
 
 
 class Joint(IntEnum):
-    """Rows of a posture. The last three are directions, not places: forward, left, up."""
+    """Rows of a posture. The last three are directions, not places: forward, left, up.
+
+    Along a limb the numbers grow by two: hip, knee, ankle, toe; shoulder, elbow, hand.
+    """
 
     PELVIS = 0
     HIP_LEFT = 1

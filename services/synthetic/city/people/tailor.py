@@ -33,6 +33,9 @@ FROM_BEHIND: Range = (-1.0, -0.12)
 Spot = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 """A place on the body: weights of the joints (20,). It moves as they move."""
 
+Pair = tuple[Spot, Spot]
+"""Left and right."""
+
 
 class Shape(NamedTuple):
     """The hull of some balls.
@@ -151,13 +154,10 @@ def _leg(tailor: Tailor, person: Appearance, hip: Joint) -> None:
 def _trunk(tailor: Tailor, person: Appearance) -> None:
     outfit = person.outfit
     tailor.limb()
-    left, right = at(Joint.HIP_LEFT), at(Joint.HIP_RIGHT)
     if outfit.bottom is Bottom.SKIRT:
-        hem = [(mix(hip, at(Joint(j + 2)), 0.88), 0.062) for hip, j in ((left, 1), (right, 2))]
-        tailor.hull([(left, 0.056), (right, 0.056), *hem], outfit.bottom_colour)
+        tailor.hull(_around_thighs(0.88, 0.056, 0.062), outfit.bottom_colour)
     if outfit.top is Top.COAT:
-        hem = [(mix(hip, at(Joint(j + 2)), 0.8), 0.06) for hip, j in ((left, 1), (right, 2))]
-        tailor.hull([(left, 0.064), (right, 0.064), *hem], outfit.top_colour)
+        tailor.hull(_around_thighs(0.8, 0.064, 0.06), outfit.top_colour)
     shoulders = (
         at(Joint.SHOULDER_LEFT, left=-0.017, up=-0.018),
         at(Joint.SHOULDER_RIGHT, left=0.017, up=-0.018),
@@ -170,7 +170,12 @@ def _trunk(tailor: Tailor, person: Appearance) -> None:
     _pattern(tailor, outfit, shoulders, waist)
 
 
-Pair = tuple[Spot, Spot]
+def _around_thighs(share: float, waist: float, hem: float) -> list[tuple[Spot, float]]:
+    """From the hips to a share of the way to the knees. waist, hem: radii there."""
+    balls = []
+    for hip, knee in ((Joint.HIP_LEFT, Joint.KNEE_LEFT), (Joint.HIP_RIGHT, Joint.KNEE_RIGHT)):
+        balls += [(at(hip), waist), (mix(at(hip), at(knee), share), hem)]
+    return balls
 
 
 def _pattern(tailor: Tailor, outfit: Outfit, shoulders: Pair, waist: Pair) -> None:

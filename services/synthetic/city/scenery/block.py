@@ -38,26 +38,17 @@ class Block:
             laps += 1
         return passed
 
-    def place(self, site: int, stream_sign: int, u: float, v: float) -> tuple[float, float, float]:
-        """Site coordinates -> (x, y) metres in the city, and the direction of +u in degrees."""
+    def place(self, site: int, stream: int, u: float, v: float) -> tuple[float, float, float]:
+        """Site coordinates -> (x, y) metres in the city, and the direction of +u in degrees.
+
+        stream: as of a View; where people walk towards -u the site's axes are turned by 180.
+        """
         wide = math.ceil(self.stretches / 4)
         deep = self.stretches // 2 - wide
-        sides = ((wide, 0.0), (deep, 0.5), (wide, 1.0), (deep, 1.5))
-        corner = (0.0, 0.0)
-        along = (site + 0.5) * self.stretch_m
-        for length, turns in sides:
-            direction = turns * math.pi
-            cos, sin = math.cos(direction), math.sin(direction)
-            if along <= length * self.stretch_m:
-                break
-            along -= length * self.stretch_m
-            corner = (
-                corner[0] + length * self.stretch_m * cos,
-                corner[1] + length * self.stretch_m * sin,
-            )
-        else:
-            raise AssertionError("a site lies beyond the ring")
-        # Where the stream runs towards -u, the site's axes are turned by half a circle.
-        x = corner[0] + (along + stream_sign * u) * cos - stream_sign * v * sin
-        y = corner[1] + (along + stream_sign * u) * sin + stream_sign * v * cos
-        return x, y, math.degrees(direction) + (0.0 if stream_sign > 0 else 180.0)
+        headings = [0] * wide + [90] * deep + [180] * wide + [270] * deep
+        axes = [(math.cos(math.radians(it)), math.sin(math.radians(it))) for it in headings]
+        cos, sin = axes[site]
+        along, aside = self.half_m + stream * u, stream * v
+        x = self.stretch_m * sum(it[0] for it in axes[:site]) + along * cos - aside * sin
+        y = self.stretch_m * sum(it[1] for it in axes[:site]) + along * sin + aside * cos
+        return x, y, float(headings[site] if stream > 0 else headings[site] + 180)

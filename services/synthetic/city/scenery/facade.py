@@ -115,8 +115,7 @@ def _shop(wall: _Wall, left: float, width: float) -> None:
     for column in range(0, cloth.shape[1], 2 * stripe):
         cloth[:, column : column + stripe] = (228, 222, 210)
     cloth *= np.linspace(1.08, 0.78, cloth.shape[0], dtype=np.float32)[:, None, None]
-    below = wall.rect(left, 2.45, width, 0.1, (40, 38, 36))
-    below *= 1.0
+    wall.rect(left, 2.45, width, 0.1, (40, 38, 36))
     panel = wall.rect(left + 0.2, 3.36, width - 0.4, 0.66, scaled(awning, 0.62))
     _lettering(rng, panel)
 

@@ -1,4 +1,4 @@
-"""A scenery seed -> the streets of the city, one for each camera."""
+"""A scenery seed and a camera's number -> the street that it looks at."""
 
 from __future__ import annotations
 
@@ -45,15 +45,11 @@ TACTILE: Rgb = (206, 172, 84)
 KERB: Rgb = (176, 174, 168)
 
 
-def streets(scenery_seed: int, cameras: int) -> tuple[Street, ...]:
-    """One street for each camera: the four kinds in turn, each with its own stones and angle."""
-    built = []
-    for n in range(cameras):
-        site = ORDER[n % len(ORDER)]
-        rng = stream(scenery_seed, "street", n)
-        name, name_zh = NAMES[site][n // len(ORDER) % 2]
-        built.append(BLUEPRINTS[site](rng, name, name_zh))
-    return tuple(built)
+def street(scenery_seed: int, n: int) -> Street:
+    """The n-th street, from 0: the four kinds in turn, each with its own stones and angle."""
+    site = ORDER[n % len(ORDER)]
+    name, name_zh = NAMES[site][n // len(ORDER) % 2]
+    return BLUEPRINTS[site](stream(scenery_seed, "street", n), name, name_zh)
 
 
 def _pick(rng: np.random.Generator, choices: tuple[Rgb, ...]) -> Rgb:
