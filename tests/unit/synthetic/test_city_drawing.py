@@ -56,8 +56,8 @@ def filled(left, top, right, bottom, ink=(200.0, 100.0, 50.0, 255.0)):
 def test_a_filled_rectangle_covers_its_area(left, top, width, height):
     sprite = filled(left, top, left + width, top + height)
     covered = sprite.coverage.sum() / 255
-    # The filler decides by whole sub-pixels, a quarter of a pixel wide.
-    assert abs(covered - width * height) < 0.3 * (width + height)
+    # The filler colours every sub-pixel that an edge touches: up to one more at each side.
+    assert abs(covered - width * height) < 0.5 * (width + height)
 
 
 def test_edges_are_softened():
