@@ -7,11 +7,12 @@ are given by the relay, not by the row's id: a row may commit after one with a h
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
-from sqlalchemy import LargeBinary, String, delete, func, select
+from sqlalchemy import LargeBinary, String, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.bus import envelope
@@ -68,7 +69,9 @@ def announce(
 class Relay:
     """Publishes a database's outbox to one topic. Runs under a lease; a second relay is a standby.
 
-    Where the topic has no fuse, rows wait here while its readers lag.
+    It must be the topic's only writer: an entry of somebody else would pass its ids, and what it
+    published then would look like a repetition. Where the topic has no fuse, rows wait here while
+    its readers lag.
     """
 
     def __init__(
@@ -95,16 +98,14 @@ class Relay:
                     await self._align(lease)
                     aligned = True
                 published = await self.relay_once(lease)
-                self._vital.well()
             except (RedisError, Unavailable) as error:
                 self._vital.ailing(str(error))
                 published, aligned = 0, False
                 await asyncio.sleep(idle_s * 5)
             if not published:
-                try:
-                    await asyncio.wait_for(self._woken.wait(), idle_s)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(idle_s):
+                        await self._woken.wait()
                 self._woken.clear()
 
     async def relay_once(self, lease: Lease, limit: int = 200) -> int:
@@ -119,12 +120,13 @@ class Relay:
             async with self._database.writing() as session:
                 published = [row.id for row in rows]
                 await session.execute(delete(self._outbox).where(self._outbox.id.in_(published)))
+        self._vital.well()
         return len(rows)
 
     async def _positioned(self, lease: Lease, limit: int) -> tuple[list[Any], int]:
         outbox = self._outbox
         async with self._database.reading() as session:
-            if not await session.scalar(select(func.count()).select_from(outbox)):
+            if await session.scalar(select(outbox.id).limit(1)) is None:
                 return [], 0
         async with self._database.writing() as session:
             await lease.check(session)
@@ -164,16 +166,22 @@ class Relay:
     async def _align(self, lease: Lease) -> None:
         """A database restored from a backup is behind the streams: its positions would be refused
         as already published. Then a new sequence begins."""
+        streams = [self._topic.key(p) for p in self._bus.partitions_of(self._topic)]
+        newest = {stream: await self._last_id(stream) for stream in streams}
         async with self._database.writing() as session:
             await lease.check(session)
             origin = await self._origin_row(session)
-            for partition in self._bus.partitions_of(self._topic):
-                stream = self._topic.key(partition)
-                newest = await self._last_id(stream)
-                if newest > (origin.born_ms, origin.position):
-                    log.warning("outbox_behind_stream", stream=stream)
-                    origin.born_ms = max(now_us() // 1000, newest[0] + 1)
-                    origin.position = 0
+            if max(newest.values()) <= (origin.born_ms, origin.position):
+                return
+            log.warning("outbox_behind_stream", topic=self._topic.name)
+            positioned = self._outbox.position.is_not(None)
+            for row in await session.scalars(select(self._outbox).where(positioned)):
+                if (origin.born_ms, row.position) <= newest[row.stream]:
+                    await session.delete(row)  # published in the time that the backup has lost
+                else:
+                    row.position = None
+            origin.born_ms = max(now_us() // 1000, max(newest.values())[0] + 1)
+            origin.position = 0
 
     async def _last_id(self, stream: str) -> tuple[int, int]:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 from shared.bus import Bus, Delivery, Settlement
@@ -11,8 +12,9 @@ from shared.database import Database
 from shared.health import Vital
 from shared.leases import Leadership
 from shared.messages import JobWaiting
-from shared.topics import SCORES, SIGHTINGS, Group
-from tests.unit.shared.floor import Counter, LeaseRow, log_keeper
+from shared.outbox import Relay
+from shared.topics import EVENTS, SCORES, SIGHTINGS, Group
+from tests.unit.shared.floor import Counter, LeaseRow, Origin, Outbox, log_keeper
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,5 +72,16 @@ def keep_log(database_url: str, writer: str, ttl_s: float) -> None:
         await Leadership(database, LeaseRow, "log", writer, Vital("log"), ttl_s).run(
             log_keeper(database, writer)
         )
+
+    asyncio.run(main())
+
+
+def relay(database_url: str, bus_url: str) -> None:
+    """Publishes the outbox to events.v1, until it is killed."""
+
+    async def main() -> None:
+        database, vital = Database(database_url), Vital("relay")
+        relay = Relay(database, Bus(bus_url), EVENTS, outbox=Outbox, origin=Origin, vital=vital)
+        await Leadership(database, LeaseRow, "relay", str(os.getpid()), vital, 1.0).run(relay.run)
 
     asyncio.run(main())
