@@ -42,7 +42,7 @@ class BackgroundDetectorSettings:
 
     background: BackgroundSettings = field(default_factory=BackgroundSettings)
     silhouettes: SilhouetteSettings = field(default_factory=SilhouetteSettings)
-    hog_floor: float = -1.8
+    hog_floor: float = -1.4
     hog_weight: float = 1.0
     hog_offset: float = 1.0
     samples: int = 24

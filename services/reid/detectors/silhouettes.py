@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class SilhouetteSettings:
     """Tuned on the first 400 frames of PETS 2009 S2L1. Lengths are in pixels of the mask.
 
-    min_height: of anybody. aspects: height over width of a region that may be one person.
+    min_height: of anybody. aspects: height over the width of the upper half of a region that may
+    be one person: strides are wide, shoulders are not. min_aspect: height over the whole width.
     fit: its height over the height expected there. min_fill: share of a box that a person fills.
     speck: regions smaller than this share of a person's box are dropped. width: of a person's box,
     over its height. noise: share of background pixels that are foreground by mistake.
@@ -40,12 +41,13 @@ class SilhouetteSettings:
     """
 
     min_height: int = 12
-    aspects: tuple[float, float] = (1.9, 4.2)
+    aspects: tuple[float, float] = (2.5, 5.5)
+    min_aspect: float = 1.3
     fit: tuple[float, float] = (0.8, 1.25)
-    min_fill: float = 0.4
+    min_fill: float = 0.35
     speck: float = 0.12
     width: float = 0.4
-    noise: float = 0.08
+    noise: float = 0.06
     min_score: float = 0.4
     crowd: int = 12
 
@@ -75,6 +77,12 @@ class Region:
     @property
     def foot(self) -> int:
         return self.y + self.height
+
+    @property
+    def upper_width(self) -> int:
+        """Of the columns that its upper half touches."""
+        columns = np.flatnonzero(self.mask[: (self.height + 1) // 2].any(axis=0))
+        return int(columns[-1] - columns[0]) + 1
 
     @property
     def area(self) -> int:
@@ -110,7 +118,6 @@ def regions_of(mask: Mask) -> list[Region]:
 
 def whole_person(region: Region, mask: Mask, settings: SilhouetteSettings = DEFAULTS) -> bool:
     """Whether a region looks like one person seen whole, by its shape alone."""
-    low, high = settings.aspects
     rows, columns = mask.shape
     inside = (
         region.x > 0 and region.y > 0 and region.foot < rows and region.x + region.width < columns
@@ -118,7 +125,7 @@ def whole_person(region: Region, mask: Mask, settings: SilhouetteSettings = DEFA
     return (
         inside
         and region.height >= settings.min_height
-        and low <= region.height / region.width <= high
+        and _is_shaped_like_one(region, settings)
         and region.area >= settings.min_fill * region.height * region.width
     )
 
@@ -150,7 +157,13 @@ def figures_by_stature(
 
 def _is_one_person(region: Region, expected: float, settings: SilhouetteSettings) -> bool:
     fits = settings.fit[0] < region.height / expected < settings.fit[1]
-    return fits and settings.aspects[0] <= region.height / region.width <= settings.aspects[1]
+    return fits and _is_shaped_like_one(region, settings)
+
+
+def _is_shaped_like_one(region: Region, settings: SilhouetteSettings) -> bool:
+    low, high = settings.aspects
+    upper = region.height / region.upper_width
+    return low <= upper <= high and region.height / region.width >= settings.min_aspect
 
 
 def _take_apart(

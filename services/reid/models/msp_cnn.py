@@ -135,14 +135,21 @@ class MspCnn(nn.Module):
         return self.high_level(self.low_level(crops))
 
 
-class UnitVectors(nn.Module):
-    """What is exported: a network whose features are brought to unit length, so that their dot
-    product is their cosine."""
+def shrunk(crops: Float[Tensor, "B 3 H W"], factor: int) -> Float[Tensor, "B 3 H/k W/k"]:
+    """Averaged down by a whole factor."""
+    return crops if factor == 1 else nn.functional.avg_pool2d(crops, factor)
 
-    def __init__(self, network: nn.Module) -> None:
+
+class UnitVectors(nn.Module):
+    """What is exported: crops averaged down to what the network was trained on, and its features
+    brought to unit length, so that their dot product is their cosine."""
+
+    def __init__(self, network: nn.Module, shrink: int = 1) -> None:
         super().__init__()
         self.network = network
+        self.shrink = shrink
 
     def forward(self, crops: Float[Tensor, "B 3 144 56"]) -> Float[Tensor, "B 256"]:
-        vectors: Tensor = nn.functional.normalize(self.network(crops), dim=1)
+        features = self.network(shrunk(crops, self.shrink))
+        vectors: Tensor = nn.functional.normalize(features, dim=1)
         return vectors

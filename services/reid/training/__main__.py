@@ -40,7 +40,9 @@ def train(
     version: str = "1",
     small_epochs: Annotated[int, typer.Option(help="At half size, first.")] = SMALL.epochs,
     epochs: Annotated[int, typer.Option(help="At full size.")] = FULL.epochs,
-    low_level_epochs: Annotated[int, typer.Option(help="With all three losses.")] = LOW.epochs,
+    low_level_epochs: Annotated[
+        int, typer.Option(help="Last, with all three losses.")
+    ] = LOW.epochs,
     learning_rate: float = DEFAULTS.learning_rate,
     negatives: Annotated[str, typer.Option(help="random or nearest")] = DEFAULTS.negatives,
     people: Annotated[int, typer.Option(help="In a batch.")] = DEFAULTS.people,
@@ -56,9 +58,9 @@ def train(
     """Trains MSP-CNN. The last checkpoint is exported, whatever it scores."""
     settings = TrainingSettings(
         stages=(
-            Stage(epochs=small_epochs, scale=SMALL.scale),
+            Stage(epochs=small_epochs, shrink=SMALL.shrink),
             Stage(epochs=epochs),
-            Stage(epochs=low_level_epochs, low_level=True),
+            Stage(epochs=low_level_epochs, shrink=1 if epochs else SMALL.shrink, low_level=True),
         ),
         learning_rate=learning_rate,
         negatives=_negatives(negatives),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import functional
 
 from services.reid.models.msp_cnn import INPUT_HEIGHT, INPUT_WIDTH
 from services.reid.training.settings import MEAN, STD
 
 
-def random_crops(pixels: torch.Tensor, scale: float, rng: torch.Generator) -> torch.Tensor:
-    """A random 144x56 window of each crop, every second one mirrored, `scale` times as large."""
+def random_crops(pixels: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """A random 144x56 window of each crop, about every second one mirrored."""
     batch, height, width, _ = pixels.shape
     tops = torch.randint(height - INPUT_HEIGHT + 1, (batch,), generator=rng)
     lefts = torch.randint(width - INPUT_WIDTH + 1, (batch,), generator=rng)
@@ -19,19 +18,16 @@ def random_crops(pixels: torch.Tensor, scale: float, rng: torch.Generator) -> to
     columns = lefts[:, None] + torch.arange(INPUT_WIDTH)
     columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     cut = pixels[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return _normalise(cut, scale)
+    return _normalise(cut)
 
 
-def centre_crops(pixels: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+def centre_crops(pixels: torch.Tensor) -> torch.Tensor:
     """The middle of each crop, as at test."""
     top = (pixels.shape[1] - INPUT_HEIGHT) // 2
     left = (pixels.shape[2] - INPUT_WIDTH) // 2
-    return _normalise(pixels[:, top : top + INPUT_HEIGHT, left : left + INPUT_WIDTH], scale)
+    return _normalise(pixels[:, top : top + INPUT_HEIGHT, left : left + INPUT_WIDTH])
 
 
-def _normalise(cut: torch.Tensor, scale: float) -> torch.Tensor:
+def _normalise(cut: torch.Tensor) -> torch.Tensor:
     x = (cut.float() / 255.0 - torch.tensor(MEAN)) / torch.tensor(STD)
-    x = x.permute(0, 3, 1, 2)  # (B, 3, 144, 56), in the memory of channels_last
-    if scale == 1.0:
-        return x
-    return functional.interpolate(x, scale_factor=scale, mode="bilinear", antialias=True)
+    return x.permute(0, 3, 1, 2)  # (B, 3, 144, 56), in the memory of channels_last

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from services.reid.models.msp_cnn import INPUT_HEIGHT, INPUT_WIDTH, UnitVectors
+from services.reid.models.msp_cnn import INPUT_HEIGHT, INPUT_WIDTH
 from shared.errors import Corrupt
 from shared.inference import Provider, open_session
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
+    from services.reid.models.msp_cnn import UnitVectors
 
 INPUT = "crops"
 OUTPUT = "vector"
@@ -24,12 +24,12 @@ TOLERANCE = 1e-4
 """Between an element of torch's unit vector and ONNX Runtime's."""
 
 
-def export(network: nn.Module, path: Path) -> None:
+def export(network: UnitVectors, path: Path) -> None:
     """Writes `crops` (B, 3, 144, 56) -> `vector` (B, 256) of unit length, for any B.
 
     Raises Corrupt where the file's vectors are not the network's.
     """
-    exported = UnitVectors(network).cpu().eval()
+    exported = network.cpu().eval()
     example = torch.zeros(2, 3, INPUT_HEIGHT, INPUT_WIDTH)
     # The exporter tells of its own deprecations and passes; none of it concerns the caller.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

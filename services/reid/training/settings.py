@@ -18,14 +18,15 @@ STD = (0.25, 0.25, 0.25)
 class Stage:
     """Some epochs at one size and one weighting.
 
-    scale: of the network's 144x56 input. Below 1 the network learns from smaller pictures first,
-    which costs its square; ours, for machines without a GPU.
+    shrink: a whole number by which the network's 144x56 input is averaged down before its first
+    layer. Smaller pictures cost the square less; ours, for machines without a GPU. A model is
+    exported with the shrinking of its last epoch as a part of it.
     low_level: whether the low-level loss counts. The paper adds it once training is stable, for a
     few epochs.
     """
 
     epochs: int
-    scale: float = 1.0
+    shrink: int = 1
     low_level: bool = False
 
 
@@ -44,7 +45,7 @@ class TrainingSettings:
     """
 
     stages: tuple[Stage, ...] = (
-        Stage(epochs=30, scale=0.5),
+        Stage(epochs=30, shrink=2),
         Stage(epochs=5),
         Stage(epochs=1, low_level=True),
     )

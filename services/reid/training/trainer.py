@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from services.reid.core.evaluation import Labels, rank
 from services.reid.models import msp_loss
-from services.reid.models.msp_cnn import MspCnn
+from services.reid.models.msp_cnn import MspCnn, UnitVectors, shrunk
 from services.reid.training.augmentation import centre_crops, random_crops
 from services.reid.training.sampling import draw_pairs, epoch_batches
 from services.reid.training.schedule import Progress, learning_rate_at, work_of
@@ -59,6 +59,11 @@ class Trainer:
         self.epochs_done = 0
         self.steps_done = 0
         self.minutes = 0.0
+
+    @property
+    def shrink(self) -> int:
+        """Of the newest epoch: what the network is used to."""
+        return self.settings.stage_of(max(0, self.epochs_done - 1)).shrink
 
     def run(self, checkpoint: Path, report: Callable[[Progress], None]) -> None:
         """All epochs that are still to be done, saving after each."""
@@ -126,10 +131,10 @@ class Trainer:
             )
 
     def _step(self, batch: torch.Tensor, stage: Stage, draws: torch.Generator) -> dict[str, float]:
-        crops = random_crops(self.data.pixels[batch], stage.scale, draws)
+        crops = random_crops(self.data.pixels[batch], draws)
         people = self.data.people[batch]
         with self.device.autocast():
-            pool1 = self.network.low_level(crops.to(self.device.name))
+            pool1 = self.network.low_level(shrunk(crops.to(self.device.name), stage.shrink))
             feature = self.network.high_level(pool1)
             logits = self.network.classify(feature)
         losses = self._losses(pool1.float(), feature.float(), logits.float(), batch, stage, draws)
@@ -186,15 +191,13 @@ def _optimiser(network: MspCnn, settings: TrainingSettings) -> torch.optim.Optim
 
 
 @torch.no_grad()
-def features_of(
-    network: MspCnn, data: LabelledPixels, scale: float, device: Device
-) -> torch.Tensor:
+def features_of(trainer: Trainer, data: LabelledPixels) -> torch.Tensor:
     """(N, 256) at unit length, of the centre crops."""
-    network.eval()
+    embeds = UnitVectors(trainer.network, trainer.shrink).eval()
     parts = []
     for start in range(0, len(data), 64):
-        crops = centre_crops(data.pixels[start : start + 64], scale).to(device.name)
-        parts.append(functional.normalize(network(crops).float(), dim=1).cpu())
+        crops = centre_crops(data.pixels[start : start + 64]).to(trainer.device.name)
+        parts.append(embeds(crops).float().cpu())
     return torch.cat(parts)
 
 

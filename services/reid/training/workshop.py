@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from services.reid.models.msp_cnn import UnitVectors
 from services.reid.training.calibration import cross_camera_pairs, fit_identity_prior
 from services.reid.training.card import Training, card_of
 from services.reid.training.export import export
@@ -67,7 +68,7 @@ class Workshop:
     def ship(self, out: Path, *, version: str, command: str, today: date) -> StoredModel:
         """Exports the network as it is now, and puts it into the store with its card."""
         trainer, held = self.trainer, self.held_out
-        vectors = features_of(trainer.network, held, 1.0, trainer.device)
+        vectors = features_of(trainer, held)
         similarity, same = cross_camera_pairs(
             vectors.numpy(), held.people.numpy(), held.cameras.numpy(), held.sources.numpy()
         )
@@ -85,7 +86,7 @@ class Workshop:
         )
         with tempfile.TemporaryDirectory() as folder:
             onnx = Path(folder) / f"{out.name}.onnx"
-            export(trainer.network, onnx)
+            export(UnitVectors(trainer.network, trainer.shrink), onnx)
             card = card_of(
                 trainer.network,
                 onnx,
