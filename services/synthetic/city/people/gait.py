@@ -165,6 +165,6 @@ def _tipped(joints: NDArray[np.float64], fallen: float) -> NDArray[np.float64]:
     tipped: NDArray[np.float64] = joints @ turn.T
     # Someone who trips lands where they walked: the centre of the body stays, the feet slide back.
     tipped[: Joint.FORWARD, 0] -= 0.45 * math.sin(angle)
-    lift = 0.07 * math.sin(angle) + SOLE - tipped[: Joint.FORWARD, 2].min()
+    lift = 0.07 * math.sin(angle) ** 4 + SOLE - tipped[: Joint.FORWARD, 2].min()
     tipped[: Joint.FORWARD, 2] += max(lift, 0.0)
     return tipped
