@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
@@ -58,8 +59,10 @@ class Trainer:
         """Trains to the last step. say: hears a line of progress every so many steps."""
         self.network.train()
         minutes_before, started, first = self.minutes, time.monotonic(), self.step
+        recent: list[tuple[float, float]] = []
         for past, future in self._remaining():
             losses = self._learn(past, future)
+            recent.append((losses.reconstruction.item(), losses.prediction.item()))
             self.step += 1
             minutes = (time.monotonic() - started) / 60
             self.minutes = minutes_before + minutes
@@ -68,7 +71,8 @@ class Trainer:
                 self._save()
             if last or self.step % every_steps == 0:
                 left = minutes / (self.step - first) * (self.settings.steps - self.step)
-                say(self._progress(losses, left))
+                say(self._progress(recent, left))
+                recent.clear()
         self.network.eval()
         return self.network
 
@@ -106,12 +110,12 @@ class Trainer:
         self._optimiser.step()
         return losses
 
-    def _progress(self, losses: LossParts, minutes_left: float) -> str:
+    def _progress(self, recent: Sequence[tuple[float, float]], minutes_left: float) -> str:
+        """recent: the two losses of the steps since the line before; one batch says little."""
+        reconstruction, prediction = (fmean(losses) for losses in zip(*recent, strict=True))
         return (
-            f"step {self.step}/{self.settings.steps}"
-            f"  reconstruction {losses.reconstruction.item():.5f}"
-            f"  prediction {losses.prediction.item():.5f}"
-            f"  {minutes_left:.0f} min left"
+            f"step {self.step}/{self.settings.steps}  reconstruction {reconstruction:.5f}"
+            f"  prediction {prediction:.5f}  {minutes_left:.0f} min left"
         )
 
     def _save(self) -> None:
