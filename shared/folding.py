@@ -1,7 +1,8 @@
 """Outcomes in any order -> folded once each, in the order of `seq`, under the camera's row lock.
 
-An outcome is inserted first; then all that are contiguous are folded. A gap is waited for, but not
-for ever; what comes after its turn has passed is kept and counted, and folds nothing.
+An outcome is inserted first; then all that are contiguous are folded. A gap is waited for since
+something came behind it, but not for ever; what comes after its turn has passed is kept and
+counted, and folds nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from prometheus_client import Counter
 from sqlalchemy import LargeBinary, String, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.clock import SECOND_US
+from shared.errors import OUTAGES, LeaseLost
 from shared.messages import ClipOutcome, Outcome
+from shared.patience import will_pass
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,7 +44,10 @@ class Arrival(StrEnum):
 
 
 class CursorColumns:
-    """Where the fold of one camera stands. waiting_us: since when a gap is waited for."""
+    """Where the fold of one camera stands.
+
+    waiting_us: since when a gap is waited for; NULL while nothing has come behind one.
+    """
 
     camera_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     born: Mapped[int]
@@ -94,30 +101,38 @@ class Fold:
     async def take(
         self, session: AsyncSession, message: ClipOutcome, step: Step, now_us: int
     ) -> Arrival:
-        """Inserts the outcome and folds what has become contiguous, by `step(row)` each."""
+        """Inserts the outcome and folds what has become contiguous, by `step(row)` each.
+
+        Raises what the step of this very outcome raised: it can be delivered again. An earlier one,
+        which cannot, is counted as dead where its step fails, so that its camera goes on.
+        """
         cursor = await self.cursor(session, message.camera_id, message.born)
         arrival = await self._insert(session, cursor, message, now_us)
-        if arrival in (Arrival.IN_TURN, Arrival.EARLY):
-            await self._advance(session, cursor, step, now_us)
+        if arrival is Arrival.IN_TURN:
+            await self._advance(session, cursor, step, taken=message.seq)
+        elif arrival is Arrival.EARLY and cursor.waiting_us is None:
+            cursor.waiting_us = now_us
         ARRIVALS.labels(self._name, arrival.value).inc()
         return arrival
 
     async def skip_gaps(self, session: AsyncSession, step: Step, now_us: int) -> list[str]:
         """Cameras whose gap has been waited for long enough go on behind it."""
-        overdue = select(self._cursors).where(
-            self._cursors.waiting_us < now_us - int(GAP_WAIT_S * SECOND_US)
-        )
+        since_us = now_us - int(GAP_WAIT_S * SECOND_US)
+        overdue = select(self._cursors).where(self._cursors.waiting_us < since_us)
+        # A camera whose row is locked is being folded at this moment.
+        overdue = overdue.order_by(self._cursors.camera_id).with_for_update(skip_locked=True)
         skipped = []
-        for cursor in await session.scalars(overdue.with_for_update()):
-            nearest = await session.scalar(
-                select(func.min(self._outcomes.seq)).where(
-                    self._outcomes.camera_id == cursor.camera_id,
-                    self._outcomes.born == cursor.born,
-                    self._outcomes.seq >= cursor.next_seq,
-                )
-            )
-            if nearest is None:
-                continue
+        for cursor in await session.scalars(overdue):
+            while cursor.waiting_us is not None and cursor.waiting_us < since_us:
+                await self._skip_gap(session, cursor, step)
+            skipped.append(cursor.camera_id)
+        return skipped
+
+    async def _skip_gap(self, session: AsyncSession, cursor: Any, step: Step) -> None:
+        nearest = await session.scalar(
+            select(func.min(self._outcomes.seq)).where(*self._behind(cursor))
+        )
+        if nearest is not None:
             log.warning(
                 "gap_skipped",
                 fold=self._name,
@@ -126,9 +141,7 @@ class Fold:
                 to_seq=nearest,
             )
             cursor.next_seq = nearest
-            await self._advance(session, cursor, step, now_us)
-            skipped.append(cursor.camera_id)
-        return skipped
+        await self._advance(session, cursor, step)
 
     async def _insert(
         self, session: AsyncSession, cursor: Any, message: ClipOutcome, now_us: int
@@ -149,23 +162,48 @@ class Fold:
             return Arrival.LATE
         return Arrival.IN_TURN if message.seq == cursor.next_seq else Arrival.EARLY
 
-    async def _advance(self, session: AsyncSession, cursor: Any, step: Step, now_us: int) -> None:
+    async def _advance(
+        self, session: AsyncSession, cursor: Any, step: Step, taken: int | None = None
+    ) -> None:
+        waiting = select(self._outcomes).where(*self._behind(cursor))
+        rows = list(await session.scalars(waiting.order_by(self._outcomes.seq)))
+        behind_gap = [
+            row.arrived_us for n, row in enumerate(rows) if row.seq != cursor.next_seq + n
+        ]
+        cursor.waiting_us = min(behind_gap, default=None)
+        for row in rows[: len(rows) - len(behind_gap)]:
+            if row.seq == taken:
+                await step(row)
+            else:
+                await self._fold_or_bury(session, row, step)
+            row.folded = True
+            cursor.next_seq += 1
+
+    def _behind(self, cursor: Any) -> tuple[Any, ...]:
         outcomes = self._outcomes
-        waiting = select(outcomes).where(
+        return (
             outcomes.camera_id == cursor.camera_id,
             outcomes.born == cursor.born,
             outcomes.seq >= cursor.next_seq,
         )
-        was_waiting_us = cursor.waiting_us
-        cursor.waiting_us = None
-        for row in await session.scalars(waiting.order_by(outcomes.seq)):
-            if row.seq != cursor.next_seq:
-                cursor.waiting_us = was_waiting_us or now_us
-                break
-            await step(row)
-            row.folded = True
-            cursor.next_seq += 1
-            was_waiting_us = None
+
+    async def _fold_or_bury(self, session: AsyncSession, row: Any, step: Step) -> None:
+        try:
+            async with session.begin_nested():
+                await step(row)
+        except Exception as error:
+            if _concerns_all(error):
+                raise
+            await session.refresh(row)
+            log.exception("unfoldable", fold=self._name, camera_id=row.camera_id, seq=row.seq)
+            row.outcome, row.reason = Outcome.DEAD.value, "unfoldable"
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Not a fault of this outcome: the database is away, or somebody else has taken over."""
+    if isinstance(error, DBAPIError):
+        return will_pass(error)
+    return isinstance(error, (*OUTAGES, LeaseLost))
 
 
 def row_of(message: ClipOutcome, arrived_us: int) -> dict[str, Any]:
