@@ -44,6 +44,7 @@ def train(
         int, typer.Option(help="Last, with all three losses.")
     ] = LOW.epochs,
     learning_rate: float = DEFAULTS.learning_rate,
+    warm_up: Annotated[float, typer.Option(help="Epochs.")] = DEFAULTS.warm_up_epochs,
     negatives: Annotated[str, typer.Option(help="random or nearest")] = DEFAULTS.negatives,
     people: Annotated[int, typer.Option(help="In a batch.")] = DEFAULTS.people,
     held_out: Annotated[float, typer.Option(help="Share of people.")] = DEFAULTS.held_out,
@@ -63,6 +64,7 @@ def train(
             Stage(epochs=low_level_epochs, shrink=1 if epochs else SMALL.shrink, low_level=True),
         ),
         learning_rate=learning_rate,
+        warm_up_epochs=warm_up,
         negatives=_negatives(negatives),
         people=people,
         held_out=held_out,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,7 +46,13 @@ class LabelledPixels:
         numbers = {int(person): n for n, person in enumerate(people)}
         rows = torch.tensor([n for n, p in enumerate(self.people.tolist()) if p in numbers])
         renumbered = torch.tensor([numbers[p] for p in self.people[rows].tolist()])
-        return LabelledPixels(self.pixels[rows], renumbered, self.cameras[rows], self.sources[rows])
+        return replace(self.rows(rows), people=renumbered)
+
+    def rows(self, rows: torch.Tensor) -> LabelledPixels:
+        """Some of the crops, under the numbers they have."""
+        return LabelledPixels(
+            self.pixels[rows], self.people[rows], self.cameras[rows], self.sources[rows]
+        )
 
 
 def read_pixels(crops: Sequence[Crop]) -> NDArray[np.uint8]:

@@ -22,9 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from services.reid.core.evaluation import Ranking
     from services.reid.training.pixels import LabelledPixels
     from services.reid.training.settings import Stage, TrainingSettings
+
+
+IMPRINTED_CROPS = 4
+"""Of each identity, whose mean feature becomes its row of fc8."""
+
+IMPRINTED_NORM = 1.5
+"""Length of such a row; about that of a trained one."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +105,22 @@ class Trainer:
         self.minutes = state["minutes"]
 
     def start_from(self, path: Path) -> None:
-        """Takes another training's network, but for fc8: its identities are not these."""
+        """Takes another training's network, but for fc8: its identities are not these. Each row of
+        fc8 becomes the direction of its identity's features (Qi et al., "Low-shot learning with
+        imprinted weights", CVPR 2018), or its chance weights would first spoil what was learnt."""
         state = torch.load(path, map_location=self.device.name, weights_only=True)
         own = self.network.fc8.state_dict(prefix="fc8.")
         self.network.load_state_dict(state["network"] | own)
+        few = np.concatenate(
+            [rows[:IMPRINTED_CROPS] for rows in _rows_by_person(self.data.people.numpy())]
+        )
+        sample = self.data.rows(torch.from_numpy(few))
+        features = functional.relu(features_of(self, sample))
+        means = torch.zeros(self.data.identities, features.shape[1])
+        means.index_add_(0, sample.people, features - features.mean(dim=0))
+        with torch.no_grad():
+            self.network.fc8.weight.copy_(IMPRINTED_NORM * functional.normalize(means, dim=1))
+            self.network.fc8.bias.zero_()
 
     def _epoch(self, report: Callable[[Progress], None]) -> None:
         settings, epoch = self.settings, self.epochs_done
@@ -175,6 +196,10 @@ class Trainer:
                 pool1[pairs.left[:few]], pool1[pairs.right[:few]], same[:few], settings
             )
         return losses
+
+
+def _rows_by_person(people: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return [np.flatnonzero(people == person) for person in range(people.max() + 1)]
 
 
 def _optimiser(network: MspCnn, settings: TrainingSettings) -> torch.optim.Optimizer:
