@@ -30,7 +30,7 @@ check: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest tests/benchmarks -s -o addopts="--strict-markers --import-mode=importlib"
+	@$(BIN)/python -m pytest tests/benchmarks -s -o addopts="--strict-markers --import-mode=importlib" -o python_files="bench_*.py"
 
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff format .

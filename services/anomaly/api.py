@@ -86,14 +86,14 @@ async def score_clip(
     state = request.app.state
     loaded: Loaded[Scorer] = await (state.rack.get(model) if model else state.rack.for_camera("*"))
     wanted = loaded.runtime.frames_per_clip
-    form = await request.form(max_files=wanted + 1)
-    uploads = [part for part in form.getlist("frames") if isinstance(part, UploadFile)]
-    if len(uploads) != wanted:
+    async with request.form(max_files=wanted + 1) as form:
+        uploads = [part for part in form.getlist("frames") if isinstance(part, UploadFile)]
+        bodies = [await upload.read(state.limits.max_bytes + 1) for upload in uploads]
+    if len(bodies) != wanted:
         raise Malformed(
-            f"{len(uploads)} files `frames` came; {loaded.context.model} takes {wanted}",
+            f"{len(bodies)} files `frames` came; {loaded.context.model} takes {wanted}",
             code="clip_length",
         )
-    bodies = [await upload.read(state.limits.max_bytes + 1) for upload in uploads]
     frames = await asyncio.to_thread(_judged, bodies, state.limits)
     errors: ClipErrors = await state.score(loaded, frames)
     return _result(loaded, errors, maps=maps)

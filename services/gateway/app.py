@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
-
-from services.gateway.api import alerts, cameras, events, frames, keys, persons, system
+from services.gateway.api import alerts, cameras, events, frames, keys, page, persons, system
 from services.gateway.city import City
 from services.gateway.setup import MIGRATIONS
 from shared.auth import KeyDirectory
@@ -28,7 +23,6 @@ if TYPE_CHECKING:
     from shared.health import Health, Vital
     from shared.service import Tasks
 
-PAGE = Path(__file__).parent / "page"
 KEYS_EVERY_S = 2.0
 
 
@@ -49,27 +43,16 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         finally:
             await city.close()
 
-    nouns = (cameras, frames, alerts, persons, events, keys, system)
+    nouns = (cameras, frames, alerts, persons, events, keys, system, page)
     app = create_service(
         "gateway",
         settings,
-        routers=[*(noun.router for noun in nouns), _page_router()],
+        routers=[noun.router for noun in nouns],
         lifespan=lifespan,
         max_body_bytes=settings.body_max_bytes,
     )
-    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    app.mount("/page", page.PageFiles(), name="page")
     return app
-
-
-def _page_router() -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/", include_in_schema=False)
-    async def page(ticket: str | None = None) -> FileResponse:
-        """The page. Its script spends the ticket."""
-        return FileResponse(PAGE / "index.html")
-
-    return router
 
 
 async def _project_keys(city: City, vital: Vital) -> None:

@@ -112,12 +112,12 @@ async def embed_crops(
 ) -> Embeddings:
     """Embeds crops of people. 413, 415, 422: a crop is no image that can be taken."""
     loaded = await _loaded(request, model)
-    form = await request.form(max_files=MAX_CROPS)
-    uploads = [part for part in form.getlist("crops") if isinstance(part, UploadFile)]
-    if not uploads:
-        raise Malformed("the form has no files `crops`", code="crops_missing")
     limit = request.app.state.limits.max_bytes
-    bodies = [await upload.read(limit + 1) for upload in uploads]
+    async with request.form(max_files=MAX_CROPS) as form:
+        uploads = [part for part in form.getlist("crops") if isinstance(part, UploadFile)]
+        bodies = [await upload.read(limit + 1) for upload in uploads]
+    if not bodies:
+        raise Malformed("the form has no files `crops`", code="crops_missing")
     crops = await asyncio.to_thread(lambda: [_judged(request, body) for body in bodies])
     vectors = await request.app.state.embed(loaded, crops)
     context = loaded.context

@@ -137,7 +137,8 @@ async def push_frame(
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "multipart/form-data":
-            pushed = await _from_form(city, await request.form())
+            async with request.form(max_files=1) as form:
+                pushed = await _from_form(city, form)
         elif kind in ("image/jpeg", "image/png", "application/octet-stream"):
             pushed = PushedFrame(
                 await _read_bounded(request, city.settings.frame_max_bytes),
@@ -166,7 +167,8 @@ async def push_batch(
     `done` counts the frames that were dealt with: push again from there, or all of it.
     """
     camera = await _camera(city, principal.check_camera, camera_id)
-    batch = await _batch_in(city, await request.form(max_files=city.settings.batch_max_frames))
+    async with request.form(max_files=city.settings.batch_max_frames) as form:
+        batch = await _batch_in(city, form)
     result = BatchResult(accepted=[], refused=[])
     for index, pushed in enumerate(batch):
         try:

@@ -229,15 +229,15 @@ async def get_trajectory(
 
 
 async def _asked(request: Request, max_bytes: int) -> tuple[bytes, str, str, str | None]:
-    form = await request.form(max_files=1)
-    upload, purpose, case_id = form.get("image"), form.get("purpose"), form.get("case_id")
+    async with request.form(max_files=1) as form:
+        upload, purpose, case_id = form.get("image"), form.get("purpose"), form.get("case_id")
+        body = await upload.read(max_bytes + 1) if isinstance(upload, UploadFile) else b""
     if not isinstance(upload, UploadFile):
         raise Malformed("the form has no file `image`", code="image_missing")
     if not isinstance(purpose, str) or not 3 <= len(purpose.strip()) <= MAX_PURPOSE:
         raise Malformed(
             f"say why you search: `purpose`, 3 to {MAX_PURPOSE} characters", code="purpose_missing"
         )
-    body = await upload.read(max_bytes + 1)
     kind = "image/png" if body.startswith(b"\x89PNG") else "image/jpeg"
     return body, kind, purpose.strip(), case_id if isinstance(case_id, str) else None
 

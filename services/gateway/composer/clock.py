@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy import select
 
-from services.gateway.composer.scores import close_silent
+from services.gateway.composer.watch import close_silent
 from services.gateway.core.alarm import Severity
 from services.gateway.core.camera import Camera, CameraMode
 from services.gateway.store import alerts

@@ -93,10 +93,11 @@ async def reopen_alert(session: AsyncSession, alert_id: str, now_us: int) -> Ale
 async def raise_peak(
     session: AsyncSession,
     alert_id: str,
+    *,
     peak_us: int,
     peak_score: float,
     severity: Severity,
-    regions: list[Any],
+    regions: list[dict[str, float]],
     now_us: int,
 ) -> None:
     """A louder frame. Told only where it makes the alert graver, lest dashboards flicker."""

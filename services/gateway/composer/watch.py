@@ -1,0 +1,164 @@
+"""A scored clip in its turn -> the camera's baseline and alarm -> alerts"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ormsgpack
+
+from services.gateway.composer.evidence import pending
+from services.gateway.core.alarm import Alarm, Phase, Turn, close, hear, severity_of
+from services.gateway.store import alerts, baselines
+from services.gateway.store.cameras import camera_of
+from services.gateway.store.tables import CameraRow, WatchRow
+from shared.clock import SECOND_US
+from shared.errors import Malformed
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from services.gateway.core.alarm import AlarmRule
+    from services.gateway.core.baseline import Baseline, Levels
+    from services.gateway.core.camera import Camera
+    from shared.messages import ClipScored, FrameScore, Prior
+
+ABSORB_WHILE_OPEN_S = 600.0
+"""An alert that stays open for longer is the camera's new normal: its frames teach the baseline
+again (ours)."""
+
+
+@dataclass
+class Watch:
+    """One camera's watch for the length of a transaction."""
+
+    session: AsyncSession
+    rule: AlarmRule
+    now_us: int
+
+    async def see(self, message: ClipScored) -> bytes | None:
+        """Judges a clip, raises or ends what it raises or ends, then learns from it.
+
+        Returns its timeline, packed, or None for a camera that is gone.
+        """
+        camera_row = await self.session.get(CameraRow, message.camera_id)
+        row = await self.session.get(WatchRow, message.camera_id)
+        if camera_row is None or row is None:
+            return None
+        alarm = await self._after_clock_jump(row, message)
+        baseline = await self._baseline(message)
+        # Somewhere one must begin: the very first clip is judged by what it has taught itself.
+        first = baseline.frames == 0
+        if first:
+            baseline.absorb([score.error for score in message.scores])
+        levels = baseline.levels(_prior(message))
+        for score in message.scores:
+            alarm = await self._hear(camera_of(camera_row), alarm, score, levels, message)
+        if not first and _may_teach(alarm, message):
+            baseline.absorb([score.error for score in message.scores])
+        if message.context is not None:
+            await baselines.save(self.session, message.camera_id, message.context, baseline)
+        row.learning = levels.learning
+        row.alarm = alarm.model_dump(mode="json")
+        return timeline_of(message, levels)
+
+    async def look_back(self, message: ClipScored) -> bytes:
+        """The timeline of a clip whose turn has passed: nothing is raised from the past."""
+        baseline = await self._baseline(message)
+        return timeline_of(message, baseline.levels(_prior(message)))
+
+    async def _baseline(self, message: ClipScored) -> Baseline:
+        if message.context is None:
+            raise Malformed(f"clip {message.clip_id} is scored, but says not with what")
+        return await baselines.load(self.session, message.camera_id, message.context)
+
+    async def _after_clock_jump(self, row: WatchRow, message: ClipScored) -> Alarm:
+        """The camera's alarm. One of before the camera's clock was set back says nothing now."""
+        alarm = Alarm.model_validate(row.alarm) if row.alarm else Alarm()
+        newest = max(alarm.loud_us, alarm.closed_us or 0)
+        if not message.captured_us or message.captured_us[0] >= newest:
+            return alarm
+        if alarm.phase is Phase.OPEN and alarm.alert_id:
+            await alerts.close_alert(self.session, alarm.alert_id, alarm.loud_us, self.now_us)
+        return Alarm()
+
+    async def _hear(
+        self, camera: Camera, before: Alarm, score: FrameScore, levels: Levels, message: ClipScored
+    ) -> Alarm:
+        alarm, turn = hear(
+            before,
+            score.captured_us,
+            levels.score(score.error),
+            self.rule,
+            learning=levels.learning,
+        )
+        if turn is Turn.OPENED:
+            return await self._open(camera, alarm, score, levels, message)
+        if turn is Turn.REOPENED and alarm.alert_id:
+            await alerts.reopen_alert(self.session, alarm.alert_id, self.now_us)
+        if turn in (Turn.REOPENED, Turn.PEAKED) and alarm.alert_id:
+            await alerts.raise_peak(
+                self.session,
+                alarm.alert_id,
+                peak_us=alarm.peak_us,
+                peak_score=alarm.peak_score,
+                severity=severity_of(alarm.peak_score, learning=levels.learning),
+                regions=_regions(score),
+                now_us=self.now_us,
+            )
+        if turn is Turn.CLOSED and before.alert_id:
+            await alerts.close_alert(self.session, before.alert_id, before.loud_us, self.now_us)
+        return alarm
+
+    async def _open(
+        self, camera: Camera, alarm: Alarm, score: FrameScore, levels: Levels, message: ClipScored
+    ) -> Alarm:
+        row = await alerts.open_alert(
+            self.session,
+            camera,
+            kind="anomaly",
+            severity=severity_of(alarm.peak_score, learning=levels.learning),
+            start_us=alarm.since_us,
+            now_us=self.now_us,
+            peak_us=alarm.peak_us,
+            peak_score=alarm.peak_score,
+            learning=levels.learning,
+            model=message.context and message.context.model,
+            context=message.context and message.context.key,
+            regions=_regions(score),
+            evidence=pending(message),
+            evidence_pending=True,
+        )
+        return alarm.model_copy(update={"alert_id": row.id})
+
+
+async def close_silent(session: AsyncSession, row: WatchRow, now_us: int) -> None:
+    """Closes the alert of a camera whose frames have stopped."""
+    alarm = Alarm.model_validate(row.alarm) if row.alarm else Alarm()
+    if alarm.phase is Phase.OPEN and alarm.alert_id:
+        await alerts.close_alert(session, alarm.alert_id, alarm.loud_us, now_us)
+        row.alarm = close(alarm).model_dump(mode="json")
+
+
+def timeline_of(message: ClipScored, levels: Levels) -> bytes:
+    """Packed [captured_us, error, score] of each owned frame."""
+    return ormsgpack.packb(
+        [[score.captured_us, score.error, levels.score(score.error)] for score in message.scores]
+    )
+
+
+def _may_teach(alarm: Alarm, message: ClipScored) -> bool:
+    """An anomaly under way does not become normal, unless it stays."""
+    if alarm.phase is Phase.QUIET or not message.captured_us:
+        return True
+    return message.captured_us[-1] - alarm.since_us > ABSORB_WHILE_OPEN_S * SECOND_US
+
+
+def _prior(message: ClipScored) -> Prior:
+    if message.prior is None:
+        raise Malformed(f"clip {message.clip_id} is scored, but its model's prior is missing")
+    return message.prior
+
+
+def _regions(score: FrameScore) -> list[dict[str, float]]:
+    return [region.model_dump(exclude={"confidence"}) for region in score.regions]

@@ -1,0 +1,114 @@
+/** Keys and values -> words, dates and numbers in the reader's language. */
+
+import { tellAgain } from "./telling.js";
+
+export const LANGUAGES = { en: "English", zh: "中文" };
+
+const KEPT = "citybrain.language";
+const LOCALES = { en: "en-GB", zh: "zh-CN" };
+
+let words = {};
+let current = "en";
+let formats = new Map();
+
+/** The language that was chosen before, else the browser's. */
+export function preferred() {
+  const kept = localStorage.getItem(KEPT);
+  if (kept in LANGUAGES) return kept;
+  return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+}
+
+/** Loads a dictionary and tells the page in it. */
+export async function speak(language) {
+  const response = await fetch(`/page/words/${language}.json`);
+  words = await response.json();
+  current = language;
+  formats = new Map();
+  document.documentElement.lang = LOCALES[language];
+  document.title = t("page.title");
+  tellAgain();
+}
+
+/** As `speak`, and the choice is kept. */
+export function choose(language) {
+  localStorage.setItem(KEPT, language);
+  return speak(language);
+}
+
+export function spoken() {
+  return current;
+}
+
+export function knows(key) {
+  return key in words;
+}
+
+/**
+ * The words of a key. values: fill `{name}`; numbers are written as the language does. An entry with
+ * `one` and `other` is chosen by `values.count`.
+ */
+export function t(key, values = {}) {
+  const entry = words[key] ?? key;
+  const phrase = typeof entry === "string" ? entry : entry[plural(values.count)];
+  return phrase.replace(/\{(\w+)\}/g, (_, name) => written(values[name]));
+}
+
+export function number(value, options = {}) {
+  return format("NumberFormat", options).format(value);
+}
+
+export function percent(share) {
+  return number(share, { style: "percent" });
+}
+
+export function score(value) {
+  return number(value, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+}
+
+/** The time of day; with the date where it is not today's. */
+export function clockTime(date) {
+  const isToday = date.toDateString() === new Date().toDateString();
+  const day = isToday ? {} : { month: "short", day: "numeric" };
+  return format("DateTimeFormat", { ...day, timeStyle: isToday ? "medium" : undefined,
+    ...(isToday ? {} : { hour: "2-digit", minute: "2-digit", second: "2-digit" }) }).format(date);
+}
+
+/** Date, time and zone in full. */
+export function fullTime(date) {
+  return format("DateTimeFormat", { dateStyle: "full", timeStyle: "long" }).format(date);
+}
+
+/** "12 seconds ago", or so many minutes, hours, days. */
+export function ago(date, now) {
+  const seconds = (date.getTime() - now) / 1000;
+  const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
+  const relative = format("RelativeTimeFormat", { numeric: "auto", style: "short" });
+  return relative.format(Math.round(seconds / length), unit);
+}
+
+/** A length of time such as "1 min 20 sec". */
+export function lasting(milliseconds) {
+  const seconds = Math.max(Math.round(milliseconds / 1000), 0);
+  const parts = [[Math.floor(seconds / 3600), "hour"], [Math.floor(seconds / 60) % 60, "minute"],
+    [seconds % 60, "second"]];
+  const told = parts.filter(([count]) => count > 0);
+  return (told.length ? told : [[0, "second"]])
+    .map(([count, unit]) => number(count, { style: "unit", unit, unitDisplay: "short" }))
+    .join(" ");
+}
+
+const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
+
+function written(value) {
+  return typeof value === "number" ? number(value) : String(value ?? "");
+}
+
+function plural(count) {
+  return format("PluralRules", {}).select(count ?? 0) === "one" ? "one" : "other";
+}
+
+function format(kind, options) {
+  const key = kind + JSON.stringify(options);
+  if (!formats.has(key)) formats.set(key, new Intl[kind](LOCALES[current], options));
+  return formats.get(key);
+}

@@ -1,0 +1,21 @@
+/** An element and how it is told -> told now, and again whenever the language or the time changes. */
+
+const tellings = new WeakMap();
+
+/** Runs `tell` now, and again at every `tellAgain` while the element is in the document. */
+export function keepTold(element, tell) {
+  const known = tellings.get(element);
+  if (known) known.push(tell);
+  else {
+    tellings.set(element, [tell]);
+    element.setAttribute("data-told", "");
+  }
+  tell();
+}
+
+/** selector: which of the elements that are kept told. */
+export function tellAgain(selector = "[data-told]") {
+  for (const element of document.querySelectorAll(selector)) {
+    for (const tell of tellings.get(element) ?? []) tell();
+  }
+}

@@ -1,0 +1,40 @@
+/** An alert's evidence -> the frame with its regions, and the heat map beside it. */
+
+import { el, svg } from "../floor/element.js";
+import { t } from "../floor/language.js";
+import { pendingPicture, picture } from "./picture.js";
+
+/** The pair of pictures that tells most of an alert. */
+export function evidencePair(alert) {
+  const frame = tellingFrame(alert);
+  const { state, heat_map: heatMap } = alert.evidence;
+  if (state === "pending") {
+    return el("div", { class: "pair" }, pendingPicture("frame"), pendingPicture("heat"));
+  }
+  return el("div", { class: "pair" },
+    framePicture(frame?.image ?? null, alert.regions),
+    picture(heatMap, () => t("picture.heat"), "heat"));
+}
+
+/** A frame with the alert's abnormal regions outlined. */
+export function framePicture(url, regions) {
+  const frame = picture(url, () => t("picture.frame"), "frame");
+  const image = frame.querySelector("img");
+  image?.addEventListener("load", () => frame.append(outlines(image, regions)), { once: true });
+  return frame;
+}
+
+/** The frame at the peak, else the one in the middle. */
+function tellingFrame(alert) {
+  const frames = alert.evidence.frames;
+  const atPeak = frames.find((frame) => frame.captured_at === alert.peak_time);
+  return atPeak ?? frames[Math.floor(frames.length / 2)];
+}
+
+/** Regions are pixels of the frame as it was pushed, and so is the picture. */
+function outlines(image, regions) {
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const boxes = regions.map((r) => svg("rect", { x: r.x, y: r.y, width: r.width, height: r.height }));
+  return svg("svg", { class: "regions", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+    boxes);
+}
