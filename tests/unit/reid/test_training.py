@@ -191,7 +191,7 @@ def test_a_training_may_start_from_anothers_features(town, tmp_path):
     assert torch.equal(trainer.network.fc7[0].weight, other.network.fc7[0].weight)
     features = features_of(trainer, data)
     guesses = trainer.network.fc8(features.relu()).argmax(1)
-    assert (guesses == data.people).float().mean() > 0.5
+    assert (guesses == data.people).float().mean() > 0.3
 
 
 def test_a_prior_recovers_the_logistic_law_that_made_its_pairs():
