@@ -78,7 +78,7 @@ class InceptionDown(nn.Module):
         self.pooled = nn.MaxPool2d(3, stride=2, padding=1)
         self.channels_out = 2 * width + channels_in
 
-    def forward(self, x: Float[Tensor, "B C_in H W"]) -> Float[Tensor, "B C_out H/2 W/2"]:
+    def forward(self, x: Float[Tensor, "B C_in H W"]) -> Float[Tensor, "B C_out H_out W_out"]:
         return torch.cat([self.triple(x), self.double_triple(x), self.pooled(x)], dim=1)
 
 
@@ -109,19 +109,19 @@ class MspCnn(nn.Module):
         self.activate = nn.Sequential(nn.ReLU(), nn.Dropout(dropout))
         self.fc8 = nn.Linear(FEATURES, identities)
 
-    def low_level(self, crops: Float[Tensor, "B 3 144 56"]) -> Float[Tensor, "B 16 72 28"]:
-        """Pool1: the maps that the low-level loss compares."""
+    def low_level(self, crops: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 16 H_1 W_1"]:
+        """Pool1: the maps that the low-level loss compares; 72x28 of a crop of 144x56."""
         maps: Tensor = self.pool1(self.conv3(self.conv2(self.conv1(crops))))
         return maps
 
-    def spatial(self, pool1: Float[Tensor, "B 16 72 28"]) -> Float[Tensor, "B 768 9 4"]:
-        """The last maps before pooling."""
+    def spatial(self, pool1: Float[Tensor, "B 16 H_1 W_1"]) -> Float[Tensor, "B 768 H_3 W_3"]:
+        """The last maps before pooling; 9x4 of a crop of 144x56."""
         x = self.inception_1b(self.inception_1a(pool1))
         x = self.inception_2b(self.inception_2a(x))
         maps: Tensor = self.inception_3b(self.inception_3a(x))
         return maps
 
-    def high_level(self, pool1: Float[Tensor, "B 16 72 28"]) -> Float[Tensor, "B 256"]:
+    def high_level(self, pool1: Float[Tensor, "B 16 H_1 W_1"]) -> Float[Tensor, "B 256"]:
         """FC7 after normalisation, before its ReLU: the feature that is compared at test."""
         feature: Tensor = self.fc7(self.spatial(pool1).mean(dim=(2, 3)))
         return feature
@@ -130,12 +130,12 @@ class MspCnn(nn.Module):
         logits: Tensor = self.fc8(self.activate(feature))
         return logits
 
-    def forward(self, crops: Float[Tensor, "B 3 144 56"]) -> Float[Tensor, "B 256"]:
-        """crops: normalised pixels -> FC7, not yet of unit length."""
+    def forward(self, crops: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 256"]:
+        """crops: normalised pixels, 144x56 in the paper -> FC7, not yet of unit length."""
         return self.high_level(self.low_level(crops))
 
 
-def shrunk(crops: Float[Tensor, "B 3 H W"], factor: int) -> Float[Tensor, "B 3 H/k W/k"]:
+def shrunk(crops: Float[Tensor, "B 3 H W"], factor: int) -> Float[Tensor, "B 3 H_k W_k"]:
     """Averaged down by a whole factor."""
     return crops if factor == 1 else nn.functional.avg_pool2d(crops, factor)
 
