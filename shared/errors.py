@@ -20,8 +20,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redis.exceptions import RedisError
-
 
 @dataclass(frozen=True)
 class Fault:
@@ -107,7 +105,3 @@ class LeaseLost(CityBrainError):
 
 class Corrupt(CityBrainError):
     code = "corrupt"
-
-
-OUTAGES = (Unavailable, RedisError)
-"""What passes by itself when Redis or the database is back: loops wait it out."""

@@ -18,9 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.clock import SECOND_US
-from shared.errors import OUTAGES, LeaseLost
+from shared.errors import LeaseLost
 from shared.messages import ClipOutcome, Outcome
-from shared.patience import will_pass
+from shared.patience import OUTAGES, will_pass
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 from redis import exceptions
 
+from shared.errors import Unavailable
+
 if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
+
+OUTAGES = (Unavailable, exceptions.RedisError)
+"""What a loop of ours waits out, saying so, until Redis or the database is back."""
 
 PASSING = (
     exceptions.ConnectionError,

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import structlog
 from prometheus_client import Gauge
 
-from shared.errors import OUTAGES, CityBrainError
+from shared.errors import CityBrainError
 from shared.inference import Precision, Provider, Session, open_session
 from shared.messages import ScoringContext
 from shared.model_store import ActivationMap, ModelStore, StoredModel
+from shared.patience import OUTAGES
 from shared.topics import MODELS
 
 if TYPE_CHECKING:

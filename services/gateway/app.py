@@ -11,7 +11,7 @@ from services.gateway.city import City
 from services.gateway.setup import MIGRATIONS
 from shared.auth import KeyDirectory
 from shared.database import watch_schema
-from shared.errors import OUTAGES
+from shared.patience import OUTAGES
 from shared.service import create_service
 
 if TYPE_CHECKING:

@@ -97,7 +97,6 @@ class City:
         clock = Clock(
             self.database,
             self.bus,
-            self.windows,
             scores,
             self.relay,
             self.settings.offline_after_s,

@@ -12,8 +12,8 @@ from starlette.datastructures import UploadFile
 
 from services.reid.core.identity import Belief
 from services.reid.embedder import Embedder
+from services.reid.gallery.belief import belief_of
 from services.reid.gallery.index import Filter, Hit
-from services.reid.gallery.worker import DEFAULT_BELIEF
 from shared.auth import Scope, authenticate
 from shared.clock import from_us
 from shared.errors import Malformed, TooLarge
@@ -151,10 +151,8 @@ async def search_gallery(
     space = await request.app.state.spaces.of(loaded.context.model_digest)
     only = Filter(frozenset(camera_ids) if camera_ids else None, start_us, end_us)
     hits = await space.search(vector, limit * NEIGHBOURS_PER_PERSON, only)
-    identity = loaded.model.card.identity
-    belief = Belief(identity.slope, identity.offset) if identity else DEFAULT_BELIEF
     return GalleryAnswer(
-        persons=_persons(hits, belief)[:limit],
+        persons=_persons(hits, belief_of(loaded.model.card))[:limit],
         model=loaded.context.model,
         searched=space.tracklets,
     )

@@ -16,8 +16,8 @@ from services.gateway.api.dependencies import (
     us_of,
 )
 from services.gateway.core.alarm import Severity
-from services.gateway.resources import Alert, Incident, IncidentDetail
 from services.gateway.store import alerts, incidents
+from services.gateway.store.resources import Alert, Incident, IncidentDetail
 from shared.paging import Page
 
 router = APIRouter(prefix="/v1", tags=["alerts"])

@@ -20,9 +20,9 @@ from services.gateway.api.dependencies import (
     span_us,
 )
 from services.gateway.core.camera import Camera, CameraMode, Location
-from services.gateway.resources import CameraResource, moment
 from services.gateway.store import cameras, idempotency, timeline
 from services.gateway.store.cameras import camera_of
+from services.gateway.store.resources import CameraResource, moment
 from services.gateway.store.status import CameraStatus, status_of
 from shared.clock import from_us
 from shared.errors import Malformed, Missing

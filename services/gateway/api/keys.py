@@ -9,8 +9,8 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.api.dependencies import Admin, CityDep
-from services.gateway.resources import moment
 from services.gateway.store.keys import SESSION_SCOPES, TICKET_S
+from services.gateway.store.resources import moment
 from services.gateway.store.tables import ApiKeyRow
 from shared.auth import SESSION_COOKIE, Scope
 from shared.clock import from_us

@@ -22,14 +22,14 @@ from services.gateway.api.dependencies import (
     us_of,
 )
 from services.gateway.core.trajectory import Seen, stays
-from services.gateway.resources import (
+from services.gateway.store import audit, sightings
+from services.gateway.store.resources import (
     SightingResource,
     StayResource,
     Trajectory,
     blob_url,
     moment,
 )
-from services.gateway.store import audit, sightings
 from shared.errors import Malformed
 from shared.images import inspect
 from shared.paging import Page

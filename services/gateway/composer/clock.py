@@ -16,13 +16,13 @@ from services.gateway.store import alerts
 from services.gateway.store.cameras import camera_of
 from services.gateway.store.tables import AlertRow, CameraRow, WatchRow
 from shared.clock import SECOND_US, now_us
-from shared.errors import OUTAGES
+from shared.patience import OUTAGES
+from shared.topics import CameraKeys, partition_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from services.gateway.composer.scores import ScoreComposer
-    from services.gateway.intake.window import Windows
     from shared.bus import Bus
     from shared.database import Database
     from shared.health import Vital
@@ -38,7 +38,6 @@ class Clock:
 
     database: Database
     bus: Bus
-    windows: Windows
     scores: ScoreComposer
     relay: Relay
     offline_after_s: float
@@ -76,7 +75,8 @@ class Clock:
     async def _arrivals(self, camera_ids: list[str]) -> list[int | None]:
         async with self.bus.redis.pipeline(transaction=False) as pipe:
             for camera_id in camera_ids:
-                pipe.hget(self.windows.keys(camera_id).account, "arrived_us")
+                keys = CameraKeys(camera_id, partition_of(camera_id, self.bus.partitions))
+                pipe.hget(keys.account, "arrived_us")
             found: list[Any] = await pipe.execute()
         return [None if raw is None else int(raw) for raw in found]
 

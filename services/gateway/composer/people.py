@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.gateway import resources
-from services.gateway.store import accounts
+from services.gateway.store import accounts, resources
 from services.gateway.store.alerts import tell
 from services.gateway.store.tables import CameraRow, PeopleOutcomeRow, SightingRow
 from shared.bus import Settlement

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ormsgpack
 
-from shared.errors import OUTAGES
+from shared.patience import OUTAGES
 from shared.scripts import load_script
 from shared.topics import CLIP_GROUPS, CLIPS
 

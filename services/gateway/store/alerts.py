@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from ulid import ULID
 
-from services.gateway import resources
 from services.gateway.core.alarm import Severity
+from services.gateway.store import resources
 from services.gateway.store.tables import AlertRow, IncidentRow, OutboxRow
 from shared.clock import SECOND_US
 from shared.errors import Missing

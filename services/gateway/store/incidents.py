@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from services.gateway.resources import (
+from services.gateway.store.resources import (
     Alert,
     Incident,
     IncidentDetail,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from services.gateway.resources import SightingResource
+    from services.gateway.store.resources import SightingResource
 
 
 def cursor_of(sighting: SightingResource) -> str:

@@ -12,6 +12,7 @@ reaches as far as a walker does.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -166,7 +167,12 @@ class Tracker:
     ) -> list[tuple[Track, Box]]:
         if not tracks or not boxes:
             return []
-        cost = np.stack([self._distances(track, boxes, time_s) for track in tracks])
+        cost = np.stack(
+            [
+                distances(track.motion, boxes, time_s - track.last_seen_s, self._settings)
+                for track in tracks
+            ]
+        )
         impossible = cost > self._settings.gate
         # A finite price keeps the assignment solvable; such pairs are dropped afterwards.
         rows, columns = linear_sum_assignment(np.where(impossible, 1e3, cost))
@@ -175,21 +181,6 @@ class Tracker:
             for row, column in zip(rows, columns, strict=True)
             if not impossible[row, column]
         ]
-
-    def _distances(self, track: Track, boxes: Sequence[Box], time_s: float) -> Floats:
-        """Squared Mahalanobis distance of each box from where the track should be."""
-        settings = self._settings
-        motion = track.motion.after(time_s - track.last_seen_s, settings)
-        corners = np.array([(b.x, b.y, b.width, b.height) for b in boxes])
-        x, y, width, height = corners.T
-        feet = np.stack([x + width / 2, y + height], axis=1)
-        size = np.sqrt(motion.height * height)
-        place = ((feet - motion.state[0]) ** 2).sum(axis=1) / size**2
-        stretch = np.log(height / motion.height) / settings.stretch
-        distance: Floats = place / (motion.covariance[0, 0] + settings.blur**2) + stretch**2
-        moved = np.hypot(*(feet - track.motion.state[0]).T) / size
-        distance[moved > settings.reach] = np.inf
-        return distance
 
     def _extend(self, track: Track, time_s: float, box: Box) -> None:
         moved = track.motion.after(time_s - track.last_seen_s, self._settings)
@@ -201,6 +192,31 @@ class Tracker:
         self.tracks.append(track)
         self._alive.append(track)
         return track
+
+
+def motion_of(steps: Sequence[Step], settings: TrackingSettings = DEFAULTS) -> Motion:
+    """Where a person with these boxes, in the order of time, is believed to be at the last."""
+    motion = Motion.of(steps[0].box, settings)
+    for before, step in pairwise(steps):
+        motion = motion.after(step.time_s - before.time_s, settings).seeing(step.box, settings)
+    return motion
+
+
+def distances(
+    motion: Motion, boxes: Sequence[Box], elapsed_s: float, settings: TrackingSettings = DEFAULTS
+) -> Floats:
+    """Squared Mahalanobis distance of each box from where the person should be after so long;
+    infinite where nobody gets to."""
+    moved_on = motion.after(elapsed_s, settings)
+    x, y, width, height = np.array([(b.x, b.y, b.width, b.height) for b in boxes]).T
+    feet = np.stack([x + width / 2, y + height], axis=1)
+    size = np.sqrt(motion.height * height)
+    place = ((feet - moved_on.state[0]) ** 2).sum(axis=1) / size**2
+    stretch = np.log(height / motion.height) / settings.stretch
+    distance: Floats = place / (moved_on.covariance[0, 0] + settings.blur**2) + stretch**2
+    moved = np.hypot(*(feet - motion.state[0]).T) / size
+    distance[moved > settings.reach] = np.inf
+    return distance
 
 
 def track_clip(

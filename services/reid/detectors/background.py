@@ -48,6 +48,9 @@ class BackgroundDetectorSettings:
     samples: int = 24
 
 
+MIN_SEEN = 0.3
+"""Share of a figure that must lie within the frame: a sliver at its edge identifies nobody. Ours."""
+
 _LENGTHS = struct.Struct("<I")
 
 
@@ -156,12 +159,11 @@ class BackgroundDetector:
 
 
 def clipped(figure: Figure, width: int, height: int, confidence: float) -> Box | None:
-    """The part of a figure that lies within the frame, or None where nothing does."""
+    """The part of a figure that lies within the frame, or None where too little of it does."""
     left, top = max(0.0, figure.x), max(0.0, figure.y)
-    right, bottom = (
-        min(float(width), figure.x + figure.width),
-        min(float(height), figure.y + figure.height),
-    )
-    if right - left < 1.0 or bottom - top < 1.0:
+    right = min(float(width), figure.x + figure.width)
+    bottom = min(float(height), figure.y + figure.height)
+    seen = max(0.0, right - left) * max(0.0, bottom - top)
+    if seen < MIN_SEEN * figure.width * figure.height:
         return None
     return Box(x=left, y=top, width=right - left, height=bottom - top, confidence=confidence)

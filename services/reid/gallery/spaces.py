@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from services.reid.gallery.cache import GalleryCache
-from shared.errors import OUTAGES
+from shared.patience import OUTAGES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,6 +21,7 @@ from services.reid.core.identity import (
     recognised,
 )
 from services.reid.core.tracking import Step
+from services.reid.gallery.belief import belief_of
 from services.reid.gallery.tables import (
     OutboxRow,
     TrackletCursorRow,
@@ -29,7 +30,6 @@ from services.reid.gallery.tables import (
 )
 from shared.bus import Settlement
 from shared.clock import SECOND_US, now_us
-from shared.errors import OUTAGES
 from shared.folding import Fold
 from shared.messages import (
     Box,
@@ -41,6 +41,7 @@ from shared.messages import (
     TrackletsEmbedded,
 )
 from shared.outbox import announce
+from shared.patience import OUTAGES
 from shared.topics import SIGHTINGS, partition_of
 
 if TYPE_CHECKING:
@@ -59,9 +60,6 @@ log = structlog.get_logger(__name__)
 
 NEIGHBOURS = 64
 """Nearest tracklets that are asked for when a track has no person yet (ours)."""
-
-DEFAULT_BELIEF = Belief(slope=12.0, offset=-7.0)
-"""Used where a model's card carries no calibration (ours)."""
 
 
 @dataclass
@@ -99,6 +97,7 @@ class GalleryWriter:
             "tracklets", database, cursors=TrackletCursorRow, outcomes=TrackletOutcomeRow
         )
         self._lease: Lease | None = None
+        self._beliefs: dict[str, Belief] = {}
 
     def take_over(self, lease: Lease) -> None:
         """From now on this process writes, as long as the lease is its own."""
@@ -244,13 +243,15 @@ class GalleryWriter:
             candidates.append(near)
         beside = frozenset(row.person_id for row in rows if row.person_id is not None)
         together = dict.fromkeys(range(len(unknown)), beside)
-        return recognised(candidates, together, self._belief(message), self._settings)
+        return recognised(candidates, together, await self._belief(message), self._settings)
 
-    def _belief(self, message: TrackletsEmbedded) -> Belief:
-        card = self._store.load(message.model or "").card
-        if card.identity is None:
-            return DEFAULT_BELIEF
-        return Belief(card.identity.slope, card.identity.offset)
+    async def _belief(self, message: TrackletsEmbedded) -> Belief:
+        """What the model's card makes of a similarity."""
+        name = message.model or ""
+        if name not in self._beliefs:
+            card = (await asyncio.to_thread(self._store.load, name)).card
+            self._beliefs[name] = belief_of(card)
+        return self._beliefs[name]
 
     async def _give_person(
         self, session: AsyncSession, row: TrackletRow, verdict: Verdict, taking: Taking

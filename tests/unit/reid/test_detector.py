@@ -4,9 +4,14 @@ import numpy as np
 import onnx
 import pytest
 
-from services.reid.detectors.background import BackgroundDetector, Memory
+from services.reid.detectors.background import BackgroundDetector, Memory, clipped
 from services.reid.detectors.registry import DETECTORS, open_detector
-from services.reid.detectors.silhouettes import figures_by_shape, figures_by_stature, silhouette
+from services.reid.detectors.silhouettes import (
+    Figure,
+    figures_by_shape,
+    figures_by_stature,
+    silhouette,
+)
 from services.reid.detectors.stature import ENOUGH, Stature
 from services.reid.detectors.yolox import YoloxDetector, YoloxSettings, cells, letterbox, suppress
 from shared.errors import Corrupt, Malformed, Missing
@@ -101,6 +106,13 @@ def test_who_is_cut_off_by_the_frame_does_not_break_the_search():
     mask[60:100, 226:240] = True
     line = stature().line()
     assert all(figure.width > 0 and figure.height > 0 for figure in figures_by_stature(mask, line))
+
+
+def test_a_figure_is_cut_to_the_frame_and_a_sliver_of_one_is_dropped():
+    cut = clipped(Figure(-10, 20, 30, 80, 1.0), 320, 240, 0.7)
+    assert (cut.x, cut.y, cut.width, cut.height, cut.confidence) == (0, 20, 20, 80, 0.7)
+    assert clipped(Figure(-25, 20, 30, 80, 1.0), 320, 240, 0.7) is None
+    assert clipped(Figure(400, 20, 30, 80, 1.0), 320, 240, 0.7) is None
 
 
 def street(rng):

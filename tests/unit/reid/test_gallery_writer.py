@@ -1,0 +1,297 @@
+"""Tracklets on the bus -> persons in the tables, sightings on the bus, an index that follows."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+
+import numpy as np
+import ormsgpack
+import pytest
+from sqlalchemy import select
+
+from services.reid.core.identity import IdentitySettings
+from services.reid.gallery.cache import GalleryCache
+from services.reid.gallery.schema import MIGRATIONS
+from services.reid.gallery.spaces import Spaces
+from services.reid.gallery.tables import LeaseRow, OriginRow, OutboxRow, TrackletRow
+from services.reid.gallery.worker import GalleryWriter
+from shared.bus import Delivery
+from shared.database import Database, migrate_once
+from shared.errors import LeaseLost
+from shared.health import Health
+from shared.leases import Leadership, Lease
+from shared.messages import Box, Detection, Outcome, PersonsSighted, Tracklet, TrackletsEmbedded
+from shared.outbox import Relay
+from shared.topics import SIGHTINGS, TRACKLETS
+from tests.unit.reid.fakes import OneModelStore
+
+SECOND = 1_000_000
+START = 1_700_000_000 * SECOND
+DIGEST = "d" * 64
+DELIVERY = Delivery(TRACKLETS, 0, "1-0", "TrackletsEmbedded", b"", "")
+
+
+def looks(name: str, noise: float = 0.15, seed: int = 0):
+    """A unit vector of a person's looks, a little different at every sight."""
+    own = np.random.default_rng(zlib.crc32(name.encode())).normal(size=256)
+    sight = np.random.default_rng(seed).normal(size=256)
+    vector = own / np.linalg.norm(own) + noise * sight / np.linalg.norm(sight)
+    return (vector / np.linalg.norm(vector)).astype("<f2")
+
+
+def tracklet(n: int, name: str, at_us: int, x: float, quality: float = 0.8, seed: int = 0):
+    """Somebody 60 pixels tall who walks 12 pixels between two looks."""
+    detections = tuple(
+        Detection(
+            captured_us=at_us + k * 800_000,
+            box=Box(x=x + 12 * k, y=100, width=20, height=60),
+        )
+        for k in range(4)
+    )
+    return Tracklet(
+        n=n,
+        detections=detections,
+        crop=f"crops/{name}.jpg",
+        quality=quality,
+        vector=looks(name, seed=seed).tobytes(),
+    )
+
+
+def clip(seq: int, *tracklets: Tracklet, camera: str = "gate", outcome=Outcome.DONE):
+    start = START + seq * 3_200_000
+    return TrackletsEmbedded(
+        camera_id=camera,
+        born=1,
+        epoch=1,
+        seq=seq,
+        captured_us=(start, start + 3_000_000),
+        ready_us=start,
+        clip_entry=f"{seq}-1",
+        outcome=outcome,
+        model="m",
+        model_digest=DIGEST,
+        tracklets=tracklets,
+    )
+
+
+def at(seq: int) -> int:
+    return START + seq * 3_200_000
+
+
+class Gallery:
+    """A writer with all it needs, and what it says."""
+
+    def __init__(self, bus, database, folder) -> None:
+        self.bus, self.database = bus, database
+        health = Health()
+        self.spaces = Spaces(database, folder, health.vital("spaces"))
+        self.relay = Relay(
+            database,
+            bus,
+            SIGHTINGS,
+            outbox=OutboxRow,
+            origin=OriginRow,
+            vital=health.vital("relay"),
+        )
+        self.writer = GalleryWriter(
+            database, self.spaces, OneModelStore(), self.relay, 1, IdentitySettings()
+        )
+        self.leadership = Leadership(database, LeaseRow, "gallery", "me", health.vital("g"))
+
+    async def lead(self) -> Lease:
+        lease = await self.leadership._acquire()
+        self.writer.take_over(lease)
+        return lease
+
+    async def take(self, *messages: TrackletsEmbedded) -> None:
+        for message in messages:
+            await self.writer.handle(message, DELIVERY)
+
+    async def said(self) -> list[PersonsSighted]:
+        """All outcomes in the outbox, in order."""
+        async with self.database.reading() as session:
+            rows = list(await session.scalars(select(OutboxRow).order_by(OutboxRow.id)))
+        return [PersonsSighted.model_validate(ormsgpack.unpackb(row.body)) for row in rows]
+
+    async def persons(self) -> dict[str, str | None]:
+        """Tracklet to person."""
+        async with self.database.reading() as session:
+            rows = await session.scalars(select(TrackletRow).order_by(TrackletRow.id))
+            return {row.name: row.person_id for row in rows}
+
+
+@pytest.fixture
+async def gallery(bus, tmp_path):
+    url = f"sqlite+aiosqlite:///{tmp_path}/reid.db"
+    await migrate_once(url, MIGRATIONS)
+    database = Database(url)
+    gallery = Gallery(bus, database, tmp_path / "gallery")
+    await gallery.lead()
+    yield gallery
+    await database.close()
+
+
+async def test_somebody_who_walks_on_keeps_their_person(gallery):
+    await gallery.take(
+        clip(0, tracklet(0, "anna", at(0), x=50)),
+        clip(1, tracklet(0, "anna", at(1), x=98, seed=1)),
+    )
+    persons = await gallery.persons()
+    assert len(set(persons.values())) == 1
+    first, second = await gallery.said()
+    assert first.sightings[0].person_id == second.sightings[0].person_id
+
+
+async def test_somebody_seen_at_another_camera_is_recognised(gallery):
+    await gallery.take(
+        clip(0, tracklet(0, "anna", at(0), x=50), tracklet(1, "ben", at(0), x=200)),
+        clip(5, camera="door"),
+    )
+    for seq in range(5):
+        await gallery.take(clip(seq, camera="door"))
+    await gallery.take(clip(6, tracklet(0, "ben", at(6), x=10, seed=4), camera="door"))
+    persons = await gallery.persons()
+    assert persons["door/1/6/0"] == persons["gate/1/0/1"] != persons["gate/1/0/0"]
+    (sighting,) = (await gallery.said())[-1].sightings
+    assert sighting.confidence > 0.5
+
+
+async def test_two_who_look_alike_in_one_picture_are_two(gallery):
+    await gallery.take(
+        clip(0, tracklet(0, "twin", at(0), x=50), tracklet(1, "twin", at(0), x=200, seed=2))
+    )
+    assert len(set((await gallery.persons()).values())) == 2
+
+
+async def test_a_poor_crop_waits_for_a_better_one_of_its_track(gallery):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50, quality=0.05)))
+    assert (await gallery.said())[0].sightings == ()
+    await gallery.take(clip(1, tracklet(0, "anna", at(1), x=98)))
+    persons = await gallery.persons()
+    assert len(set(persons.values())) == 1
+    assert None not in persons.values()
+    told = (await gallery.said())[1].sightings
+    assert {sighting.sighting_id for sighting in told} == {"gate/1/0/0", "gate/1/1/0"}
+
+
+async def test_clips_are_taken_in_their_order_whatever_comes_first(gallery):
+    later = clip(1, tracklet(0, "anna", at(1), x=98, seed=1))
+    await gallery.take(later)
+    assert await gallery.persons() == {}
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
+    assert [outcome.seq for outcome in await gallery.said()] == [0, 1]
+    assert len(set((await gallery.persons()).values())) == 1
+
+
+async def test_a_redelivery_adds_nobody(gallery):
+    message = clip(0, tracklet(0, "anna", at(0), x=50))
+    await gallery.take(message, message, message)
+    assert len(await gallery.persons()) == 1
+    assert len(await gallery.said()) == 1
+
+
+async def test_what_was_shed_or_died_is_passed_on_so_that_accounts_come_out_even(gallery):
+    await gallery.take(
+        clip(0, outcome=Outcome.SHED),
+        clip(1, outcome=Outcome.DEAD),
+        clip(2, outcome=Outcome.EXPIRED),
+    )
+    assert [o.outcome for o in await gallery.said()] == [
+        Outcome.SHED,
+        Outcome.DEAD,
+        Outcome.EXPIRED,
+    ]
+
+
+async def test_vectors_of_another_model_are_never_compared(gallery):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
+    other = clip(1, tracklet(0, "anna", at(1), x=98)).model_copy(update={"model_digest": "e" * 64})
+    await gallery.take(other)
+    assert len(set((await gallery.persons()).values())) == 2
+
+
+async def test_a_paused_writer_cannot_write_when_it_wakes(gallery, tmp_path):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
+    async with gallery.database.writing() as session:
+        row = await session.get(LeaseRow, "gallery")
+        row.expires_us = 0
+    second = Gallery(gallery.bus, gallery.database, tmp_path / "other")
+    second.leadership.holder = "somebody else"
+    await second.lead()
+    with pytest.raises(LeaseLost):
+        await gallery.take(clip(1, tracklet(0, "ben", at(1), x=200)))
+    assert len(await gallery.persons()) == 1
+    await second.take(clip(1, tracklet(0, "ben", at(1), x=200)))
+    assert len(await gallery.persons()) == 2
+
+
+async def test_every_process_s_index_follows_the_tables(gallery, tmp_path):
+    reader = GalleryCache(gallery.database, tmp_path / "reader", DIGEST)
+    await reader.load()
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50), tracklet(1, "ben", at(0), x=200)))
+    await reader.follow()
+    assert (reader.tracklets, reader.persons) == (2, 2)
+    (hit, _) = await reader.search(looks("ben").astype(np.float32), 2)
+    assert hit.entry.person_id == (await gallery.persons())["gate/1/0/1"]
+
+
+async def test_a_start_loads_the_snapshot_and_then_what_came_after(gallery, tmp_path):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
+    first = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    await first.load()
+    await first.save()
+    await gallery.take(clip(1, tracklet(0, "ben", at(1), x=200)))
+    again = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    await again.load()
+    assert (again.loaded_from, again.tracklets) == ("snapshot", 2)
+
+
+async def test_a_corrupt_snapshot_is_refused_and_the_tables_tell_all(gallery, tmp_path):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50), tracklet(1, "ben", at(0), x=200)))
+    first = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    await first.load()
+    await first.save()
+    (file,) = (tmp_path / "shelf").iterdir()
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 0x10
+    file.write_bytes(raw)
+    again = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    await again.load()
+    assert (again.loaded_from, again.tracklets) == ("tables", 2)
+
+
+async def test_a_snapshot_that_is_ahead_of_a_restored_database_is_refused(gallery, tmp_path):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
+    first = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    await first.load()
+    await first.save()
+    async with gallery.database.writing() as session:
+        for row in await session.scalars(select(TrackletRow)):
+            await session.delete(row)
+    again = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    await again.load()
+    assert (again.loaded_from, again.tracklets) == ("tables", 0)
+
+
+async def test_a_full_disk_costs_the_snapshot_and_nothing_else(gallery, tmp_path):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    cache = GalleryCache(gallery.database, blocked, DIGEST)
+    cache._path = blocked / "x.snapshot"
+    await cache.follow()
+    await cache.save()
+    assert cache.tracklets == 1
+
+
+async def test_sightings_go_out_in_order_and_once(gallery):
+    for seq in range(5):
+        await gallery.take(clip(seq, tracklet(0, "anna", at(seq), x=50 + 48 * seq, seed=seq)))
+    lease = await Leadership(
+        gallery.database, LeaseRow, "relay", "me", Health().vital("r")
+    )._acquire()
+    while await gallery.relay.relay_once(lease, limit=2):
+        await asyncio.sleep(0)
+    found = await gallery.bus.redis.xrange(SIGHTINGS.key(0))
+    assert [PersonsSighted.unpack(fields[b"body"]).seq for _, fields in found] == list(range(5))

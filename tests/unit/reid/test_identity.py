@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.reid.core.identity import (
+    Appearance,
+    Belief,
+    Candidate,
+    IdentitySettings,
+    continued,
+    recognised,
+)
+from services.reid.core.tracking import Step
+from shared.messages import Box
+
+SETTINGS = IdentitySettings()
+BELIEF = Belief(slope=20.0, offset=-10.0)
+
+
+def unit(*values: float):
+    vector = np.zeros(256, np.float32)
+    vector[: len(values)] = values
+    return vector / np.linalg.norm(vector)
+
+
+def walk(start_s: float, x: float, speed: float = 15.0, looks: int = 4, vector=None) -> Appearance:
+    """A person 60 pixels tall who walks to the right, seen every 0.8 s."""
+    steps = tuple(
+        Step(start_s + 0.8 * n, Box(x=x + speed * 0.8 * n, y=100, width=20, height=60))
+        for n in range(looks)
+    )
+    return Appearance(steps, unit(1) if vector is None else vector, 0.8)
+
+
+def test_who_walks_on_is_the_same_person():
+    trail = walk(0, x=100)
+    assert continued([trail], [walk(3.2, x=148)], SETTINGS) == {0: 0}
+
+
+def test_two_who_walk_side_by_side_keep_their_tracks():
+    trails = [walk(0, x=100), walk(0, x=160)]
+    found = [walk(3.2, x=208), walk(3.2, x=148)]
+    assert continued(trails, found, SETTINGS) == {0: 1, 1: 0}
+
+
+def test_nobody_jumps_across_the_frame():
+    assert continued([walk(0, x=10)], [walk(3.2, x=300)], SETTINGS) == {}
+
+
+def test_who_comes_too_late_is_not_taken_for_who_left():
+    assert continued([walk(0, x=100)], [walk(9.0, x=148)], SETTINGS) == {}
+
+
+def test_somebody_who_looks_quite_different_is_not_the_same():
+    other = walk(3.2, x=148, vector=unit(-1))
+    assert continued([walk(0, x=100)], [other], SETTINGS) == {}
+
+
+def test_a_sure_likeness_is_recognised_and_a_faint_one_is_not():
+    sure, faint = recognised(
+        [[Candidate("anna", 0.8)], [Candidate("ben", 0.3)]], {}, BELIEF, SETTINGS
+    )
+    assert (sure.person_id, faint.person_id) == ("anna", None)
+    assert sure.belief == pytest.approx(BELIEF(0.8))
+    assert faint.belief == pytest.approx(1 - BELIEF(0.3)), "how sure it is that nobody knows them"
+
+
+def test_two_people_of_one_clip_are_never_one_person():
+    both = [[Candidate("anna", 0.9), Candidate("ben", 0.6)], [Candidate("anna", 0.85)]]
+    verdicts = recognised(both, {}, BELIEF, SETTINGS)
+    assert [v.person_id for v in verdicts] in (["anna", None], ["ben", "anna"])
+    assert len({v.person_id for v in verdicts}) == 2
+
+
+def test_the_best_pairs_over_all_are_taken_not_the_first():
+    verdicts = recognised(
+        [
+            [Candidate("anna", 0.80), Candidate("ben", 0.78)],
+            [Candidate("anna", 0.82), Candidate("ben", 0.40)],
+        ],
+        {},
+        BELIEF,
+        SETTINGS,
+    )
+    assert [v.person_id for v in verdicts] == ["ben", "anna"]
+
+
+def test_nobody_is_who_stands_beside_them():
+    (verdict,) = recognised([[Candidate("anna", 0.95)]], {0: frozenset({"anna"})}, BELIEF, SETTINGS)
+    assert verdict.person_id is None
+
+
+def test_belief_grows_with_likeness():
+    beliefs = [BELIEF(similarity) for similarity in np.linspace(-1, 1, 9)]
+    assert beliefs == sorted(beliefs)
+    assert BELIEF(0.5) == pytest.approx(0.5)
