@@ -49,7 +49,7 @@ class BackgroundDetectorSettings:
 
 
 MIN_SEEN = 0.3
-"""Share of a figure that must lie within the frame: a sliver at the edge identifies nobody. Ours."""
+"""Share of a figure that must lie within the frame: a sliver at its edge tells nobody. Ours."""
 
 _LENGTHS = struct.Struct("<I")
 
