@@ -12,7 +12,9 @@ from shared import jobs_api
 from shared.auth import KeyDirectory
 from shared.bus import Bus
 from shared.database import Database, watch_schema
-from shared.jobs import JobKind, JobProcess, JobQueue, JobWorker
+from shared.job_process import JobProcess
+from shared.job_worker import JobWorker
+from shared.jobs import JobKind, JobQueue
 from shared.service import create_service
 
 if TYPE_CHECKING:
