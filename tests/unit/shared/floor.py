@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from functools import cache
+from pathlib import Path
 
+import pytest
 from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -14,6 +16,11 @@ from shared.folding import CursorColumns, OutcomeColumns
 from shared.jobs import JobColumns
 from shared.leases import Lease, LeaseColumns
 from shared.outbox import OriginColumns, OutboxColumns
+
+ROOT = Path(__file__).parents[3]
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For a test that has two sides but asks the same of both: it runs on the quicker one."""
 
 
 class Base(DeclarativeBase):

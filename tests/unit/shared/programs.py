@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
 
 from shared.bus import Bus, Delivery, Settlement
 from shared.consumer import Consumer, DeliveryPolicy
 from shared.database import Database
 from shared.health import Vital
+from shared.job_process import JobProcess
+from shared.jobs import JobContext, JobKind
 from shared.leases import Leadership
 from shared.messages import JobWaiting
 from shared.outbox import Relay
 from shared.topics import EVENTS, SCORES, SIGHTINGS, Group
-from tests.unit.shared.floor import Counter, LeaseRow, Origin, Outbox, log_keeper
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.unit.shared.floor import Counter, Job, LeaseRow, Origin, Outbox, log_keeper
 
 
 def consume(bus_url: str) -> None:
@@ -83,5 +86,60 @@ def relay(database_url: str, bus_url: str) -> None:
         database, vital = Database(database_url), Vital("relay")
         relay = Relay(database, Bus(bus_url), EVENTS, outbox=Outbox, origin=Origin, vital=vital)
         await Leadership(database, LeaseRow, "relay", str(os.getpid()), vital, 1.0).run(relay.run)
+
+    asyncio.run(main())
+
+
+class CountParams(BaseModel):
+    """How far to count, and how long to rest between two numbers."""
+
+    to: Annotated[int, Field(ge=0)]
+    pause_s: float = 0.0
+
+
+def count(params: CountParams, context: JobContext) -> dict[str, Any]:
+    """Counts on from what a former process has left; the log tells who said each number."""
+    log = context.folder / "log"
+    said = len(log.read_text().splitlines()) if log.exists() else 0
+    for n in range(said, params.to):
+        context.checkpoint()
+        with log.open("a") as file:
+            file.write(f"{n} {os.getpid()}\n")
+        context.report(n + 1, params.to, f"said {n}")
+        time.sleep(params.pause_s)
+    return {"count": params.to}
+
+
+def ignore_everything(params: CountParams, context: JobContext) -> dict[str, Any]:
+    (context.folder / "log").touch()
+    time.sleep(600)
+    return {}
+
+
+def fail(params: CountParams, context: JobContext) -> dict[str, Any]:
+    raise ValueError(f"cannot count to {params.to}")
+
+
+def run_out(params: CountParams, context: JobContext) -> dict[str, Any]:
+    return next(iter(()))
+
+
+def measure_nothing(params: CountParams, context: JobContext) -> dict[str, Any]:
+    return {"loss": float("nan")}
+
+
+KINDS = {
+    run.__name__: JobKind(CountParams, run, "for tests")
+    for run in (count, ignore_everything, fail, run_out, measure_nothing)
+}
+
+
+def do_job(database_url: str, folder: str, job_id: str, epoch: str) -> None:
+    """Does one job, as a service's `work` command does."""
+
+    async def main() -> None:
+        database = Database(database_url, patience_s=0.5)
+        await JobProcess(database, Job, KINDS, Path(folder)).run(job_id, int(epoch))
+        await database.close()
 
     asyncio.run(main())
