@@ -24,6 +24,8 @@ from shared.inference import open_session
 from shared.model_store import ModelStore
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.reid.core.evaluation import Ranking
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -58,11 +60,7 @@ def train(
 ) -> None:
     """Trains MSP-CNN. The last checkpoint is exported, whatever it scores."""
     settings = TrainingSettings(
-        stages=(
-            Stage(epochs=small_epochs, shrink=SMALL.shrink),
-            Stage(epochs=epochs),
-            Stage(epochs=low_level_epochs, shrink=1 if epochs else SMALL.shrink, low_level=True),
-        ),
+        stages=_stages(small_epochs, epochs, low_level_epochs),
         learning_rate=learning_rate,
         warm_up_epochs=warm_up,
         negatives=_negatives(negatives),
@@ -71,10 +69,9 @@ def train(
         seed=seed,
     )
     torch.set_num_threads(threads)
-    console = Console()
     workshop = Workshop.open(data, settings, checkpoint, start_from=start_from, resume=resume)
     print(workshop.summary)
-    workshop.train(console.training)
+    workshop.train(Console().training)
     stored = workshop.ship(
         out,
         version=version,
@@ -90,6 +87,9 @@ def evaluate_command(
     protocol: Annotated[str, typer.Option(help=" | ".join(PROTOCOLS))],
     model: Annotated[str, typer.Option(help=f"A stored model, or {HISTOGRAM}.")] = "msp-cnn",
     models: Annotated[Path, typer.Option(help="The store.")] = Path("models"),
+    record: Annotated[
+        str, typer.Option(help="Write rank 1 and mAP into the model's card, under this name.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, last line.")] = False,
 ) -> None:
     """Prints CMC 1, 5, 10, 20 and mAP."""
@@ -100,6 +100,8 @@ def evaluate_command(
     figures = figures_of(ranking)
     for name, value in figures.items():
         print(f"{name:>8}  {value:.1%}" if isinstance(value, float) else f"{name:>8}  {value}")
+    if record:
+        _record(ModelStore(models), model, record, figures)
     if as_json:
         print(json.dumps(figures))
 
@@ -114,11 +116,28 @@ def figures_of(ranking: Ranking) -> dict[str, float | int]:
     }
 
 
+def _record(store: ModelStore, model: str, name: str, figures: Mapping[str, float | int]) -> None:
+    """Benchmarks are run after training; their figures join the card."""
+    stored = store.load(model)
+    measured = {f"{name}_rank1": figures["rank1"], f"{name}_map": figures["map"]}
+    metrics = {**stored.card.metrics, **measured}
+    store.save(stored.card.model_copy(update={"metrics": metrics}), stored.path)
+
+
 def _embedder(model: str, models: Path) -> Embeds:
     if model == HISTOGRAM:
         return HistogramEmbedder()
     stored = ModelStore(models).load(model)
     return Embedder(stored, open_session(stored.path))
+
+
+def _stages(small: int, full: int, low_level: int) -> tuple[Stage, ...]:
+    """The last stage goes on at the size of the one before."""
+    return (
+        Stage(epochs=small, shrink=SMALL.shrink),
+        Stage(epochs=full),
+        Stage(epochs=low_level, shrink=1 if full else SMALL.shrink, low_level=True),
+    )
 
 
 def _negatives(name: str) -> Literal["random", "nearest"]:

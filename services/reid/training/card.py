@@ -25,6 +25,16 @@ PAPER = (
 )
 
 
+LICENCE = "research use: the training crops show real people and may be used for research"
+
+INTENDED_USE = "Finding a person again across the cameras of one site, without a name."
+
+LIMITS = (
+    "It compares clothing and build, not faces: it confuses people dressed alike and loses"
+    " who has changed. Trained on daylight crops of one campus and on simulated streets."
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """What a card tells of how its model was made."""
@@ -57,14 +67,7 @@ def card_of(
         paper=PAPER,
         file=onnx.name,
         sha256=sha256_of(onnx),
-        input=TensorSpec(
-            name=INPUT,
-            shape=(-1, 3, INPUT_HEIGHT, INPUT_WIDTH),
-            layout="NCHW",
-            colour="rgb",
-            mean=MEAN,
-            std=STD,
-        ),
+        input=_input(),
         outputs=(OUTPUT,),
         parameters=parameters,
         identity=prior,
@@ -82,15 +85,23 @@ def card_of(
             f"held_out: {held_out.queries} queries of people of the training sets who were not"
             " trained on; the last checkpoint, with nothing chosen on a test set"
         ),
-        licence="research use: the training crops show real people and may be used for research",
-        intended_use="Finding a person again across the cameras of one site, without a name.",
-        limits=(
-            "It compares clothing and build, not faces: it confuses people dressed alike and loses"
-            " who has changed. Trained on daylight crops of one campus and on simulated streets."
-        ),
+        licence=LICENCE,
+        intended_use=INTENDED_USE,
+        limits=LIMITS,
         settings={
             "resized": [RESIZED_HEIGHT, RESIZED_WIDTH],
             "same_person_share": SAME_PERSON_SHARE,
             **asdict(settings),
         },
+    )
+
+
+def _input() -> TensorSpec:
+    return TensorSpec(
+        name=INPUT,
+        shape=(-1, 3, INPUT_HEIGHT, INPUT_WIDTH),
+        layout="NCHW",
+        colour="rgb",
+        mean=MEAN,
+        std=STD,
     )

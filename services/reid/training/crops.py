@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from shared.errors import Malformed, Missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
 MARKET_NAME = re.compile(r"(?P<person>-1|\d+)_c(?P<camera>\d+)")
@@ -75,11 +75,3 @@ def training_crops(root: Path) -> list[Crop]:
         f"{root} has neither {MARKET_SPLIT}/train.txt nor bounding_box_train/ nor train/",
         code="no_training_crops",
     )
-
-
-def per_camera_pairs(crops: Sequence[Crop]) -> dict[int, set[int]]:
-    """Person -> the cameras that saw them."""
-    seen: dict[int, set[int]] = {}
-    for crop in crops:
-        seen.setdefault(crop.person, set()).add(crop.camera)
-    return seen

@@ -304,6 +304,17 @@ def test_evaluation_prints_one_json_object_as_its_last_line(model_of_town, town,
     assert 0 <= figures["rank1"] <= figures["rank5"] <= 1
 
 
+def test_figures_of_a_benchmark_can_join_the_card(model_of_town, town):
+    _, folder = model_of_town
+    arguments = ["evaluate", "--data", str(town), "--protocol", "folder", "--json"]
+    arguments += ["--model", "tiny", "--models", str(folder / "models"), "--record", "town"]
+    figures = json.loads(CliRunner().invoke(app, arguments).stdout.splitlines()[-1])
+    metrics = ModelStore(folder / "models").load("tiny").card.metrics
+    assert metrics["town_rank1"] == figures["rank1"]
+    assert metrics["town_map"] == figures["map"]
+    assert "held_out_rank1" in metrics
+
+
 def test_a_protocol_that_does_not_exist_is_answered_with_those_that_do(town):
     run = CliRunner().invoke(app, ["evaluate", "--data", str(town), "--protocol", "imagenet"])
     assert run.exit_code == 2
