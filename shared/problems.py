@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import structlog
 from fastapi.exceptions import RequestValidationError
@@ -88,7 +89,7 @@ def respond(
         title=http.HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        instance=request.url.path,
+        instance=quote(request.url.path),
         code=code,
         request_id=getattr(request.state, "request_id", ""),
         errors=[FieldFault(field=f.field, code=f.code, message=f.message) for f in faults],
@@ -138,7 +139,13 @@ async def _on_redis(request: Request, error: RedisError) -> JSONResponse:
 
 
 async def _on_unknown(request: Request, error: Exception) -> JSONResponse:
-    log.error("unexpected_error", path=request.url.path, exc_info=error)
+    # Starlette calls this outside of RequestContext, which else tells log and caller of the id.
+    request_id = getattr(request.state, "request_id", "")
+    log.error("unexpected_error", path=request.url.path, request_id=request_id, exc_info=error)
     return respond(
-        request, 500, "internal", "an unexpected error; the log has it under this request id"
+        request,
+        500,
+        "internal",
+        "an unexpected error; the log has it under this request id",
+        headers={"X-Request-ID": request_id},
     )

@@ -9,6 +9,7 @@ from fastapi import Request
 from ulid import ULID
 
 from shared.errors import Fault, Invalid, TooLarge
+from shared.problems import respond, status_of
 from shared.telemetry import TRACEPARENT, span
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ class RequestContext:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (REQUEST_ID, request_id.encode())]
+                message["headers"] = [
+                    *message["headers"],
+                    (REQUEST_ID, request_id.encode("latin-1")),
+                ]
             await send(message)
 
         traceparent = headers.get(TRACEPARENT.encode(), b"").decode("latin-1")
@@ -46,27 +50,69 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Cuts a body off at a bound, whether or not it announced its length."""
+    """Cuts a body off at a bound, whether or not it announced its length.
+
+    It answers by itself: what parses a body makes a 400 of whatever it meets while it reads.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        taken = 0
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _BoundedBody(receive, send, self._max_bytes)
+        error = body.overflow()
+        if _announced_bytes(scope) <= self._max_bytes:
+            try:
+                await self._app(scope, body.receive, body.send)
+            except TooLarge as raised:
+                if not body.is_over:
+                    raise
+                error = raised
+            if not body.is_over or body.is_answered:
+                return
+        response = respond(Request(scope), status_of(error), error.code, str(error))
+        await response(scope, receive, send)
 
-        async def receive_bounded() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self._max_bytes:
-                raise TooLarge(
-                    f"the request's body is over {self._max_bytes} bytes; send smaller batches",
-                    code="body_too_large",
-                )
-            return message
 
-        await self._app(scope, receive_bounded if scope["type"] == "http" else receive, send)
+class _BoundedBody:
+    """One request's body, and the answer to it, which is withheld once the body is over."""
+
+    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._max_bytes = max_bytes
+        self._taken = 0
+        self.is_over = False
+        self.is_answered = False
+
+    def overflow(self) -> TooLarge:
+        return TooLarge(
+            f"the request's body is over {self._max_bytes} bytes; send smaller batches",
+            code="body_too_large",
+        )
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._taken += len(message.get("body", b""))
+        if self._taken > self._max_bytes:
+            self.is_over = True
+            raise self.overflow()
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self.is_over and not self.is_answered:
+            return
+        self.is_answered = True
+        await self._send(message)
+
+
+def _announced_bytes(scope: Scope) -> int:
+    announced = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(announced) if announced.isdigit() else 0
 
 
 async def refuse_unknown_query(request: Request) -> None:
