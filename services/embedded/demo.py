@@ -112,14 +112,23 @@ class Demo:
             pusher = Pusher(self._url, response.json()["secret"], camera.id)
             self._feeds.append(Feed(camera, pusher))
 
-    async def feed(self, progress: Callable[[float], None]) -> None:
-        """Pushes every camera's frames at their pace. progress: is told the city's time."""
+    async def feed(
+        self, progress: Callable[[float], None] = lambda city_s: None, *, realtime: bool = True
+    ) -> None:
+        """Pushes every camera's frames, at their pace or as fast as the gateway takes them.
+
+        progress: is told the city's time.
+        """
         self._start = datetime.now(UTC)
+        if not realtime:
+            self._start -= timedelta(seconds=self._city.time_s(self._city.frames))
         began = time.monotonic()
         for index in range(self._city.frames):
-            await asyncio.sleep(max(0.0, self._city.time_s(index) - (time.monotonic() - began)))
+            city_s = self._city.time_s(index)
+            if realtime:
+                await asyncio.sleep(max(0.0, city_s - (time.monotonic() - began)))
             await asyncio.gather(*(self._push(feed, index) for feed in self._feeds))
-            progress(self._city.time_s(index))
+            progress(city_s)
 
     async def _push(self, feed: Feed, index: int) -> None:
         body = await asyncio.to_thread(self._picture, feed.camera.id, index)
