@@ -43,7 +43,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         finally:
             await city.close()
 
-    nouns = (cameras, frames, alerts, persons, events, keys, system, page)
+    nouns = (cameras, frames, alerts, persons, events, keys, system)
     app = create_service(
         "gateway",
         settings,
@@ -51,6 +51,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         lifespan=lifespan,
         max_body_bytes=settings.body_max_bytes,
     )
+    app.add_route("/", page.get_page, include_in_schema=False)
     app.mount("/page", page.PageFiles(), name="page")
     return app
 

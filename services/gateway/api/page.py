@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
     from starlette.responses import Response
 
 FOLDER = Path(__file__).parents[1] / "page"
@@ -41,12 +41,9 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
-router = APIRouter()
 
-
-@router.get("/", include_in_schema=False)
-async def get_page(ticket: str | None = None) -> FileResponse:
-    """The page. Its script spends the ticket."""
+async def get_page(_: Request) -> Response:
+    """The page. Its script spends the ticket that the address may carry."""
     return FileResponse(FOLDER / "index.html", headers=HEADERS)
 
 

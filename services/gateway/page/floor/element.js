@@ -34,7 +34,7 @@ export function placed(element, shares) {
 
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) attach(element, name, value);
-  const present = children.flat().filter((child) => child != null);
+  const present = children.flat(Infinity).filter((child) => child != null);
   if (present.length === 1 && typeof present[0] === "function") {
     const words = present[0];
     keepTold(element, () => {

@@ -78,9 +78,9 @@ export function fullTime(date) {
   return format("DateTimeFormat", { dateStyle: "full", timeStyle: "long" }).format(date);
 }
 
-/** "12 seconds ago", or so many minutes, hours, days. */
+/** "12 seconds ago", or so many minutes, hours, days; what is ahead of our clock is now. */
 export function ago(date, now) {
-  const seconds = (date.getTime() - now) / 1000;
+  const seconds = Math.min((date.getTime() - now) / 1000, 0);
   const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
   const relative = format("RelativeTimeFormat", { numeric: "auto", style: "short" });
   return relative.format(Math.round(seconds / length), unit);

@@ -13,9 +13,9 @@ export function keepTold(element, tell) {
   tell();
 }
 
-/** selector: which of the elements that are kept told. */
-export function tellAgain(selector = "[data-told]") {
-  for (const element of document.querySelectorAll(selector)) {
+/** All that is told within `root`; selector: or only such elements. */
+export function tellAgain(root = document, selector = "[data-told]") {
+  for (const element of root.querySelectorAll(selector)) {
     for (const tell of tellings.get(element) ?? []) tell();
   }
 }

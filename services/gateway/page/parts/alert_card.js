@@ -28,15 +28,10 @@ export class AlertCard {
     this.#link.replaceChildren(this.#head(), ...this.#pictures(), this.#foot());
   }
 
-  /** The camera's name may come after the alert. */
-  rename() {
-    this.#link.querySelector(".name").textContent = this.#cameras.nameOf(this.alert.camera_id);
-  }
-
   #head() {
     const { severity, camera_id: cameraId, start_time: start } = this.alert;
     return el("span", { class: "row" }, severityBadge(severity),
-      el("strong", { class: "name" }, this.#cameras.nameOf(cameraId)), sinceThen(start));
+      el("strong", { class: "name" }, () => this.#cameras.nameOf(cameraId)), sinceThen(start));
   }
 
   /** The same pictures stay as they are: they must not load twice. */

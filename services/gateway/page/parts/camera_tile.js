@@ -1,10 +1,11 @@
 /** A camera -> its tile: newest picture, presence, frames a second, and its curve. */
 
-import { get } from "../floor/api.js";
+import { get, serverNow } from "../floor/api.js";
 import { el } from "../floor/element.js";
 import { number, t } from "../floor/language.js";
 import { poll } from "../floor/poll.js";
 import { addressOf } from "../floor/route.js";
+import { tellAgain } from "../floor/telling.js";
 import { FrameRate } from "../stores/frame_rate.js";
 import { Timeline } from "../stores/timeline.js";
 import { learningBadge, presenceBadge, severityBadge } from "./badge.js";
@@ -27,7 +28,11 @@ export class CameraTile {
   #curve;
   #name = el("strong", { class: "name" });
   #badges = el("span", { class: "badges" });
-  #figures = el("span", { class: "figures" });
+  #figures = { in: null, scored: null };
+  #foot = el("span", { class: "row quiet" }, ["in", "scored"].map((name) =>
+    el("span", {}, () => t(`camera.fps_${name}`, { fps: figure(this.#figures[name]) }))),
+  el("span", { class: "learns" }));
+  #marked = "";
 
   constructor(camera, stores, signal) {
     signal.addEventListener("abort", () => this.#leaving.abort());
@@ -39,7 +44,7 @@ export class CameraTile {
     this.element = el("li", { class: "tile", "data-camera": camera.id },
       el("a", { class: "card", href: addressOf("cameras", camera.id) },
         el("span", { class: "stage" }, this.#snapshot.element, head),
-        this.#curve.element, el("span", { class: "row quiet" }, this.#figures)));
+        this.#curve.element, this.#foot));
     this.update(camera);
   }
 
@@ -54,6 +59,9 @@ export class CameraTile {
     const presence = this.#stores.cameras.presenceOf(this.#camera.id);
     const [worst] = this.#stores.alerts.anomaliesOf(this.#camera.id)
       .filter((alert) => alert.state === "open");
+    const marked = `${presence} ${worst?.severity}`;
+    if (marked === this.#marked) return;
+    this.#marked = marked;
     this.element.dataset.presence = presence ?? "unknown";
     this.element.dataset.alarm = worst?.severity ?? "none";
     this.#badges.replaceChildren(...(worst ? [severityBadge(worst.severity)] : []),
@@ -85,15 +93,12 @@ export class CameraTile {
     ]);
   }
 
-  #tell({ account, learning }) {
-    const now = performance.now();
-    const rates = {
-      in: this.#rates.accepted.learn(account.accepted, now),
-      scored: this.#rates.scored.learn(account.groups.anomaly.done, now),
-    };
-    const words = (name) => () => t(`camera.fps_${name}`, { fps: figure(rates[name]) });
-    this.#figures.replaceChildren(el("span", {}, words("in")), el("span", {}, words("scored")),
-      ...(learning ? [learningBadge()] : []));
+  #tell({ account, learning, last_arrival_at: arrived }) {
+    const now = serverNow();
+    this.#figures.in = this.#rates.accepted.learn(account.accepted, Date.parse(arrived ?? 0), now);
+    this.#figures.scored = this.#rates.scored.learn(account.groups.anomaly.done, now, now);
+    this.#foot.lastElementChild.replaceChildren(...(learning ? [learningBadge()] : []));
+    tellAgain(this.#foot);
   }
 
   async #draw(newest, signal) {

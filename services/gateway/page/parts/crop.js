@@ -1,6 +1,6 @@
 /** A person's crop -> a small picture that leads to their trajectory. */
 
-import { el } from "../floor/element.js";
+import { el, placed } from "../floor/element.js";
 import { percent, t } from "../floor/language.js";
 import { addressOf } from "../floor/route.js";
 import { picture } from "./picture.js";
@@ -20,6 +20,6 @@ export function personLink(personId, crop, ...below) {
 /** A belief from 0 to 1 as a bar and a figure. */
 export function confidence(share) {
   return el("span", { class: "confidence", title: () => t("confidence.why") },
-    el("meter", { min: "0", max: "1", value: share, "aria-hidden": "true" }),
+    placed(el("span", { class: "meter", "aria-hidden": "true" }), { share }),
     el("span", { class: "figure" }, () => percent(share)));
 }

@@ -5,6 +5,7 @@ import uPlot from "../vendor/uplot/uPlot.esm.js";
 import { el } from "../floor/element.js";
 import { clockTime, score, t } from "../floor/language.js";
 import { marks } from "./curve_marks.js";
+import { palette } from "./palette.js";
 
 /** 1 is what a normal frame exceeds once in a thousand times. */
 const THRESHOLD = 1;
@@ -60,8 +61,8 @@ export class Curve {
   }
 
   #options() {
-    const colour = (name) => getComputedStyle(this.element).getPropertyValue(`--${name}`);
-    const drawn = marks(colour, THRESHOLD, () => this.#view);
+    const paints = palette(this.element);
+    const drawn = marks(paints, THRESHOLD, () => this.#view);
     const line = (plot) => drawn.twoColoured(plot, "curve", "alarm");
     return {
       padding: this.#isDetailed ? [8, 8, 0, 0] : [2, 0, 2, 0],
@@ -71,7 +72,7 @@ export class Curve {
         x: { range: () => [this.#view.from / 1000, this.#view.to / 1000] },
         y: { range: (_, low, high) => [Math.min(LOWEST, low ?? 0), topOf(high)] },
       },
-      axes: this.#isDetailed ? axes(colour) : [{ show: false }, { show: false }],
+      axes: this.#isDetailed ? axes(paints, getComputedStyle(this.element).fontFamily) : [{ show: false }, { show: false }],
       series: [{}, { stroke: line, width: 1.5, points: { show: false } }],
       hooks: {
         drawClear: [drawn.spans],
@@ -93,9 +94,9 @@ function topOf(high) {
   return Math.min(Math.max(LEAST_TOP, (high ?? 0) * 1.1), MOST_TOP);
 }
 
-function axes(colour) {
-  const shared = { stroke: colour("quiet"), font: `11px ${colour("font")}` };
-  const faint = { stroke: colour("line"), width: 1 };
+function axes(paints, font) {
+  const shared = { stroke: paints.quiet, font: `11px ${font}` };
+  const faint = { stroke: paints.line, width: 1 };
   const time = (_, splits) => splits.map((seconds) => clockTime(new Date(seconds * 1000)));
   const figure = (_, splits) => splits.map((value) => score(value));
   return [

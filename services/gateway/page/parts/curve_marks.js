@@ -2,19 +2,19 @@
 
 const HATCH = 6;
 
-/** colour(name): of the style sheet's custom property. view(): what the curve shows now. */
-export function marks(colour, threshold, view) {
+/** paints: the palette. view(): what the curve shows now. */
+export function marks(paints, threshold, view) {
   return {
     /** Alerts as bands, what was not scored as hatching; drawn before the curve. */
     spans: (plot) => within(plot, () => {
-      for (const alert of view().alerts) shade(plot, alert, colour);
-      for (const gap of view().gaps) hatch(plot, gap, colour("quiet"));
+      for (const alert of view().alerts) shade(plot, alert, paints[alert.severity]);
+      for (const gap of view().gaps) hatch(plot, gap, paints.quiet);
     }),
 
     threshold: (plot) => within(plot, () => {
       const { ctx, bbox } = plot;
       const y = Math.round(plot.valToPos(threshold, "y", true)) + 0.5;
-      ctx.strokeStyle = colour("threshold");
+      ctx.strokeStyle = paints.threshold;
       ctx.lineWidth = devicePixelRatio;
       ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
       line(ctx, bbox.left, y, bbox.left + bbox.width, y);
@@ -26,10 +26,10 @@ export function marks(colour, threshold, view) {
       const share = (plot.valToPos(threshold, "y", true) - top) / height;
       const at = Number.isFinite(share) ? Math.min(Math.max(share, 0), 1) : 0;
       const paint = plot.ctx.createLinearGradient(0, top, 0, top + height);
-      paint.addColorStop(0, colour(above));
-      paint.addColorStop(at, colour(above));
-      paint.addColorStop(at, colour(below));
-      paint.addColorStop(1, colour(below));
+      paint.addColorStop(0, paints[above]);
+      paint.addColorStop(at, paints[above]);
+      paint.addColorStop(at, paints[below]);
+      paint.addColorStop(1, paints[below]);
       return paint;
     },
   };
@@ -45,10 +45,10 @@ function within(plot, draw) {
   ctx.restore();
 }
 
-function shade(plot, alert, colour) {
+function shade(plot, alert, paint) {
   const { left, width } = extent(plot, alert);
   const { ctx, bbox } = plot;
-  ctx.fillStyle = colour(alert.severity);
+  ctx.fillStyle = paint;
   ctx.globalAlpha = 0.2;
   ctx.fillRect(left, bbox.top, width, bbox.height);
   ctx.globalAlpha = 1;

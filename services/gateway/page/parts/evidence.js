@@ -1,27 +1,27 @@
 /** An alert's evidence -> the frame with its regions, and the heat map beside it. */
 
-import { el, svg } from "../floor/element.js";
+import { svg, el } from "../floor/element.js";
 import { t } from "../floor/language.js";
 import { pendingPicture, picture } from "./picture.js";
 
 /** The pair of pictures that tells most of an alert. */
 export function evidencePair(alert) {
-  const frame = tellingFrame(alert);
   const { state, heat_map: heatMap } = alert.evidence;
   if (state === "pending") {
     return el("div", { class: "pair" }, pendingPicture("frame"), pendingPicture("heat"));
   }
-  return el("div", { class: "pair" },
-    framePicture(frame?.image ?? null, alert.regions),
+  return el("div", { class: "pair" }, frameOf(alert, tellingFrame(alert)),
     picture(heatMap, () => t("picture.heat"), "heat"));
 }
 
-/** A frame with the alert's abnormal regions outlined. */
-export function framePicture(url, regions) {
-  const frame = picture(url, () => t("picture.frame"), "frame");
-  const image = frame.querySelector("img");
-  image?.addEventListener("load", () => frame.append(outlines(image, regions)), { once: true });
-  return frame;
+/** One frame of an alert; undefined: it has none. The abnormal regions are of its peak alone. */
+export function frameOf(alert, frame) {
+  const framed = picture(frame?.image ?? null, () => t("picture.frame"), "frame");
+  const image = framed.querySelector("img");
+  if (image !== null && frame.captured_at === alert.peak_time) {
+    image.addEventListener("load", () => framed.append(outlines(image, alert.regions)));
+  }
+  return framed;
 }
 
 /** The frame at the peak, else the one in the middle. */

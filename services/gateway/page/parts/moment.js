@@ -20,5 +20,5 @@ export function timeOf(moment) {
 
 /** Keeps every "ago" true; for the page's whole life. */
 export function keepTime() {
-  setInterval(() => document.hidden || tellAgain("time.since[data-told]"), 1_000);
+  setInterval(() => document.hidden || tellAgain(document, "time.since[data-told]"), 1_000);
 }
