@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
-import tempfile
-from pathlib import Path
-from typing import Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
 
+from shared.durable_file import write_durably
 from shared.errors import Invalid, Missing, Unavailable
 
-_KEY = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME = r"(?!\.\.?(?:/|$))[A-Za-z0-9._-]{1,200}"
+_KEY = re.compile(f"{_NAME}(?:/{_NAME})*")
+
+NOTHING_THERE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 class BlobStore(Protocol):
-    """Bytes by key. Keys are relative paths of letters, digits, `.`, `_`, `-` and `/`."""
+    """Bytes by key. Keys are relative paths of letters, digits, `.`, `_`, `-` and `/`.
+
+    All methods raise Invalid for anything else, and Unavailable where the store is full or away.
+    """
 
     async def put(self, key: str, body: bytes) -> None:
-        """Durable when it returns. Raises Unavailable where the store is full or away."""
+        """Durable when it returns. What was stored under the key before is replaced."""
         ...
 
     async def get(self, key: str) -> bytes:
@@ -40,42 +48,38 @@ class FolderBlobs:
     async def put(self, key: str, body: bytes) -> None:
         path = self._path(key)
         try:
-            await asyncio.to_thread(_write, path, body)
+            await asyncio.to_thread(write_durably, path, body)
         except OSError as error:
             raise Unavailable(f"cannot store {key}: {error.strerror or error}") from error
 
     async def get(self, key: str) -> bytes:
+        path = self._path(key)
         try:
-            return await asyncio.to_thread(self._path(key).read_bytes)
-        except (FileNotFoundError, IsADirectoryError) as error:
+            return await asyncio.to_thread(path.read_bytes)
+        except NOTHING_THERE as error:
             raise Missing(f"nothing is stored under {key}", code="blob_not_found") from error
+        except OSError as error:
+            raise Unavailable(f"cannot read {key}: {error.strerror or error}") from error
 
     async def delete(self, key: str) -> None:
         path = self._path(key)
-        await asyncio.to_thread(_delete, path)
+        try:
+            await asyncio.to_thread(_delete, path)
+        except NOTHING_THERE:
+            return
+        except OSError as error:
+            # What was to be forgotten must not stay unnoticed.
+            raise Unavailable(f"cannot delete {key}: {error.strerror or error}") from error
 
     def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key) or ".." in key.split("/"):
-            raise Invalid(f"{key!r} is no blob key")
+        if not _KEY.fullmatch(key):
+            raise Invalid(f"{key[:80]!r} is no blob key")
         return self._root / key
 
 
-def _write(path: Path, body: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def _delete(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    if not path.is_dir():
+        path.unlink()
+    while path.exists():
+        with suppress(FileNotFoundError):  # somebody else deletes there too
+            shutil.rmtree(path)

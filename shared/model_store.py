@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import date
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from redis.exceptions import WatchError
 
+from shared.durable_file import write_durably
 from shared.errors import Corrupt, Missing
 from shared.messages import ModelsActivated, Prior
 from shared.topics import MODELS
@@ -124,7 +125,7 @@ class ModelStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    @cached_property
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(card.parent.name for card in self.folder.glob("*/card.json")))
 
@@ -134,7 +135,7 @@ class ModelStore:
         Raises Missing for an unknown name, Corrupt for a broken card or file.
         """
         path = self.folder / name / "card.json"
-        if not path.is_file():
+        if name not in self.names:
             raise Missing(
                 f"no model {name!r} in {self.folder}; there are: {', '.join(self.names) or 'none'}",
                 code="unknown_model",
@@ -150,12 +151,11 @@ class ModelStore:
     def save(self, card: ModelCard, onnx: Path) -> StoredModel:
         """Puts a trained file and its card into the store, the card last."""
         folder = self.folder / card.name
-        folder.mkdir(parents=True, exist_ok=True)
         target = folder / card.file
         if onnx.resolve() != target.resolve():
-            target.write_bytes(onnx.read_bytes())
-        (folder / "card.json").write_text(card.model_dump_json(indent=2) + "\n")
-        self.__dict__.pop("names", None)
+            write_durably(target, onnx.read_bytes())
+        text = card.model_dump_json(indent=2) + "\n"
+        write_durably(folder / "card.json", text.encode())
         return self.load(card.name)
 
 
@@ -191,6 +191,12 @@ class ActivationMap:
         await self._change(bus, camera_id, _without_newest)
 
     async def _change(self, bus: Bus, camera_id: str, change: Any) -> None:
+        while not await self._try_change(camera_id, change):
+            continue
+        await bus.publish(MODELS, ModelsActivated(service=self._service))
+
+    async def _try_change(self, camera_id: str, change: Any) -> bool:
+        """False where somebody else has changed the map meanwhile: then nothing was done."""
         async with self._redis.pipeline() as pipe:
             await pipe.watch(self._key)
             raw = await pipe.hget(self._key, camera_id)
@@ -200,8 +206,11 @@ class ActivationMap:
                 pipe.hset(self._key, camera_id, json.dumps(history))
             else:
                 pipe.hdel(self._key, camera_id)
-            await pipe.execute()
-        await bus.publish(MODELS, ModelsActivated(service=self._service))
+            try:
+                await pipe.execute()
+            except WatchError:
+                return False
+            return True
 
 
 def _without_newest(history: list[str]) -> list[str]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from shared.blobs import FolderBlobs
 from shared.bus import Bus, Delivery, Settlement
 from shared.consumer import Consumer, DeliveryPolicy
 from shared.database import Database
+from shared.errors import Unavailable
 from shared.health import Vital
 from shared.job_process import JobProcess
 from shared.jobs import JobContext, JobKind
@@ -141,5 +144,31 @@ def do_job(database_url: str, folder: str, job_id: str, epoch: str) -> None:
         database = Database(database_url, patience_s=0.5)
         await JobProcess(database, Job, KINDS, Path(folder)).run(job_id, int(epoch))
         await database.close()
+
+    asyncio.run(main())
+
+
+def overwrite(folder: str) -> None:
+    """Stores two large blobs under one key in turns, until it is killed."""
+
+    async def main() -> None:
+        blobs = FolderBlobs(Path(folder))
+        while True:
+            for letter in (b"a", b"b"):
+                await blobs.put("evidence/large", letter * 500_000)
+
+    asyncio.run(main())
+
+
+def fill(folder: str) -> None:
+    """Stores what does not fit: no file of this process may be larger than a kilobyte."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+
+    async def main() -> None:
+        blobs = FolderBlobs(Path(folder))
+        try:
+            await blobs.put("evidence/large", bytes(2_000))
+        except Unavailable:
+            await blobs.put("evidence/small", b"it was full")
 
     asyncio.run(main())
