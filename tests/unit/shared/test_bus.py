@@ -104,6 +104,35 @@ async def test_a_fuse_bounds_a_stream_that_nobody_reads(bus):
     assert await bus.backlog(fused) < 400
 
 
+async def test_a_fuse_bounds_what_settlements_publish_too(bus):
+    fused = Topic("fused.v1", partitioned=False, fuse=200)
+    await bus.join(SCORES, GROUP)
+    for n in range(600):
+        await bus.publish(SCORES, job(n))
+    for delivery in await read(bus, free_slots=600):
+        await bus.settle(delivery, GROUP, Settlement(outputs=((fused, job(1)),)))
+    assert 200 <= await bus.backlog(fused) < 400
+
+
+async def test_an_entry_that_was_settled_while_it_was_claimed_is_no_loss(bus, capsys):
+    await bus.join(SCORES, GROUP)
+    for n in range(200):
+        await bus.publish(SCORES, job(n))
+    deliveries = await read(bus, free_slots=200)
+
+    async def settle_all():
+        for delivery in deliveries:
+            await bus.settle(delivery, GROUP, Settlement())
+
+    async def claim_all():
+        for _ in range(20):
+            await bus.claim(SCORES, GROUP, "b", idle_ms=0, free_slots=20)
+
+    await asyncio.gather(settle_all(), claim_all())
+    assert await bus.backlog(SCORES) == 0
+    assert "entry_trimmed" not in capsys.readouterr().out
+
+
 async def test_the_reason_of_a_failure_is_remembered_until_it_is_settled(bus):
     await bus.join(SCORES, GROUP)
     await bus.publish(SCORES, job(1))
