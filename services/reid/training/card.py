@@ -56,6 +56,7 @@ def card_of(
 ) -> ModelCard:
     """The card; the benchmark figures are added by whoever runs the benchmarks."""
     settings = training.settings
+    shrink = settings.stage_of(settings.epochs - 1).shrink
     parameters = sum(
         p.numel() for name, p in network.named_parameters() if not name.startswith("fc8.")
     )
@@ -63,7 +64,10 @@ def card_of(
         name=training.name,
         version=training.version,
         service="reid",
-        summary=f"MSP-CNN: a person crop to a unit vector, {parameters / 1e6:.2f} M parameters",
+        summary=(
+            f"MSP-CNN: a person crop, seen at {INPUT_HEIGHT // shrink}x{INPUT_WIDTH // shrink}, to a"
+            f" unit vector; {parameters / 1e6:.2f} M parameters"
+        ),
         paper=PAPER,
         file=onnx.name,
         sha256=sha256_of(onnx),
