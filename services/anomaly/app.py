@@ -68,7 +68,8 @@ def create_app(settings: AnomalySettings) -> FastAPI:
                 worker.handle,
                 worker.bury,
                 health.vital("clips"),
-                slots=settings.inference_lanes,
+                # As many clips in hand as the lanes' batches hold: fewer would never fill one.
+                slots=settings.inference_lanes * settings.batch_size,
                 owed=True,
             )
             try:

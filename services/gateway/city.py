@@ -15,6 +15,7 @@ from services.gateway.composer.people import PeopleComposer
 from services.gateway.composer.scores import ScoreComposer
 from services.gateway.core.alarm import AlarmRule
 from services.gateway.feed import Feed
+from services.gateway.intake.backlog import BacklogGauge
 from services.gateway.intake.doorman import Doorman
 from services.gateway.intake.sweeper import Sweeper
 from services.gateway.intake.window import Windows
@@ -128,6 +129,7 @@ class City:
             ).run,
             "feed": self.feed.run,
             "sweeper": sweeper.run,
+            "backlog": BacklogGauge(self.bus, self.health.vital("backlog")).run,
             "relay": lambda: self._leadership("relay").run(self.relay.run),
             "clock": lambda: self._leadership("clock").run(clock.run),
         }
