@@ -65,8 +65,8 @@ def card_of(
         version=training.version,
         service="reid",
         summary=(
-            f"MSP-CNN: a person crop, seen at {INPUT_HEIGHT // shrink}x{INPUT_WIDTH // shrink}, to a"
-            f" unit vector; {parameters / 1e6:.2f} M parameters"
+            f"MSP-CNN: a person crop, seen at {INPUT_HEIGHT // shrink}x{INPUT_WIDTH // shrink},"
+            f" to a unit vector; {parameters / 1e6:.2f} M parameters"
         ),
         paper=PAPER,
         file=onnx.name,
