@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import structlog
@@ -68,18 +69,24 @@ def open_session(
 
 
 def _best_of_onnxruntime() -> Provider:
+    has_cuda = "CUDAExecutionProvider" in _onnxruntime().get_available_providers()
+    return Provider.CUDA if has_cuda else Provider.CPU
+
+
+def _onnxruntime() -> Any:
+    """The library. Since 1.29 its Linux wheels report models and machine to their maker unless this
+    variable is set before the import; `disable_telemetry_events` comes too late."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
-    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    return Provider.CUDA if has_cuda else Provider.CPU
+    return onnxruntime
 
 
 class OnnxRuntimeSession:
     """ONNX Runtime on CPU or CUDA."""
 
     def __init__(self, path: Path, provider: Provider, threads: int) -> None:
-        import onnxruntime
-
+        onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
