@@ -27,15 +27,33 @@ def sqlite_url(tmp_path):
     return f"sqlite+aiosqlite:///{tmp_path}/floor.db"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def database_url(request):
+KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=KINDS)
+def empty_url(request):
+    """A new database of either kind, without tables."""
     named = {"sqlite": "sqlite_url", "postgres": "postgres_database"}
+    return request.getfixturevalue(named[request.param])
+
+
+@pytest.fixture(scope="session")
+def postgres_floor(postgres_server):
+    """A database with the tables of the floor: to make one for every test would take longer than
+    the tests."""
+    postgres_server.create("floor")
+    return postgres_server.url("floor")
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request):
+    named = {"sqlite": "sqlite_url", "postgres": "postgres_floor"}
     return request.getfixturevalue(named[request.param])
 
 
 @pytest.fixture
 async def database(database_url):
-    """A database of either kind, with the tables of the floor."""
+    """A database of either kind, with the tables of the floor, all empty."""
     database = Database(database_url)
     await make_tables(database)
     yield database

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from sqlalchemy import String
+from sqlalchemy import String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.database import INTEGERS, Counter64, Database, new_metadata
@@ -70,11 +70,15 @@ class Job(JobColumns, Base):
 
 
 async def make_tables(database: Database) -> None:
+    """The tables, empty."""
     async with database.writing() as session:
         await (await session.connection()).run_sync(Base.metadata.create_all)
+        if not database.is_sqlite:
+            names = ", ".join(Base.metadata.tables)
+            await session.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
 
 
-async def until(condition, *, within_s: float = 20.0) -> None:
+async def until(condition, *, within_s: float = 30.0) -> None:
     """Waits for what must come true; a generous bound turns a hang into a failure."""
     async with asyncio.timeout(within_s):
         while True:

@@ -255,18 +255,18 @@ async def cars(database) -> list[str]:
         return list(await session.scalars(text("SELECT colour FROM cars")))
 
 
-async def test_several_processes_that_start_at_once_migrate_once(database_url, migrations):
-    database = Database(database_url)
+async def test_several_processes_that_start_at_once_migrate_once(empty_url, migrations):
+    database = Database(empty_url)
     assert await database.pending_migrations(migrations)
-    starting = [start(migrate, database_url, migrations) for _ in range(4)]
+    starting = [start(migrate, empty_url, migrations) for _ in range(4)]
     assert [await end_of(process) for process in starting] == [0, 0, 0, 0]
     assert not await database.pending_migrations(migrations)
     assert await cars(database) == ["red"]
     await database.close()
 
 
-async def test_a_migration_that_fails_leaves_nothing_and_holds_up_nobody(database_url, migrations):
-    database, other = Database(database_url), Database(database_url)
+async def test_a_migration_that_fails_leaves_nothing_and_holds_up_nobody(empty_url, migrations):
+    database, other = Database(empty_url), Database(empty_url)
     add_revision(migrations, 3, 'op.execute("INSERT INTO cars (id) VALUES (2)"); 1 / 0')
     with pytest.raises(ZeroDivisionError):
         await database.migrate(migrations)
@@ -279,8 +279,8 @@ async def test_a_migration_that_fails_leaves_nothing_and_holds_up_nobody(databas
     await other.close()
 
 
-async def test_a_schema_is_watched_until_it_is_new_enough(database_url, migrations, vital):
-    database = Database(database_url)
+async def test_a_schema_is_watched_until_it_is_new_enough(empty_url, migrations, vital):
+    database = Database(empty_url)
     watching = asyncio.create_task(watch_schema(database, migrations, vital, every_s=0.02))
     await until(lambda: "older than the code" in (vital.reason or ""))
     await database.migrate(migrations)

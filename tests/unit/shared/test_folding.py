@@ -12,7 +12,7 @@ from shared.database import Database
 from shared.errors import Unavailable
 from shared.folding import GAP_WAIT_S, Arrival, Fold
 from shared.messages import ClipOutcome, Outcome
-from tests.unit.shared.floor import Cursor, OutcomeRow, make_tables
+from tests.unit.shared.floor import Cursor, OutcomeRow, make_tables, on_sqlite
 
 WAIT_US = int(GAP_WAIT_S * SECOND_US)
 
@@ -74,6 +74,7 @@ async def test_what_comes_in_turn_is_folded_at_once(folding):
     assert folding.seqs == [0, 1, 2]
 
 
+@on_sqlite
 async def test_what_comes_early_waits_for_its_turn(folding):
     assert await folding.take(2) is Arrival.EARLY
     assert await folding.take(1) is Arrival.EARLY
@@ -82,6 +83,7 @@ async def test_what_comes_early_waits_for_its_turn(folding):
     assert folding.seqs == [0, 1, 2]
 
 
+@on_sqlite
 async def test_what_is_repeated_folds_nothing(folding):
     await folding.take(0)
     await folding.take(2)
@@ -101,6 +103,7 @@ async def test_a_gap_is_waited_for_and_then_passed(folding):
     assert folding.seqs == [1, 2]
 
 
+@on_sqlite
 async def test_several_gaps_are_waited_for_side_by_side(folding):
     for seq in (1, 3, 5, 7):
         await folding.take(seq)
@@ -108,6 +111,7 @@ async def test_several_gaps_are_waited_for_side_by_side(folding):
     assert folding.seqs == [1, 3, 5, 7]
 
 
+@on_sqlite
 async def test_a_gap_is_waited_for_since_something_came_behind_it(folding):
     await folding.take(1)
     folding.now_us += 10 * SECOND_US
@@ -119,6 +123,7 @@ async def test_a_gap_is_waited_for_since_something_came_behind_it(folding):
     assert folding.seqs == [1, 3, 4]
 
 
+@on_sqlite
 async def test_a_gap_that_closes_is_not_held_against_the_next_one(folding):
     await folding.take(1)
     folding.now_us += 14 * SECOND_US
@@ -128,6 +133,7 @@ async def test_a_gap_that_closes_is_not_held_against_the_next_one(folding):
     assert folding.seqs == [0, 1]
 
 
+@on_sqlite
 async def test_a_new_life_of_the_camera_starts_again(folding):
     await folding.take(0)
     await folding.take(5)
@@ -138,6 +144,7 @@ async def test_a_new_life_of_the_camera_starts_again(folding):
     assert folding.folded == [(1, 0), (2, 0), (2, 1)]
 
 
+@on_sqlite
 async def test_cameras_do_not_wait_for_each_other(database):
     gate, yard = Folding(database), Folding(database, "yard")
     await gate.take(1)
@@ -145,6 +152,7 @@ async def test_cameras_do_not_wait_for_each_other(database):
     assert (gate.seqs, yard.seqs) == ([], [0])
 
 
+@on_sqlite
 async def test_a_replay_takes_the_place_of_a_death(folding):
     await folding.take(1, kind=Outcome.DEAD)
     assert await folding.take(1) is Arrival.REPEATED, "only a replay may"
@@ -153,6 +161,7 @@ async def test_a_replay_takes_the_place_of_a_death(folding):
     assert folding.kinds == ["done", "done"]
 
 
+@on_sqlite
 async def test_a_replay_that_comes_after_its_turn_is_kept_and_folds_nothing(folding):
     await folding.take(0, kind=Outcome.DEAD)
     assert await folding.take(0, replayed=True) is Arrival.LATE
@@ -163,6 +172,7 @@ async def test_a_replay_that_comes_after_its_turn_is_kept_and_folds_nothing(fold
     assert (row.outcome, row.folded) == ("done", True)
 
 
+@on_sqlite
 async def test_a_step_that_fails_leaves_its_outcome_to_be_taken_again(folding):
     async def fail(row):
         raise ValueError("no")
@@ -297,7 +307,7 @@ def test_in_any_order_each_is_folded_once_and_gaps_are_passed_after_the_wait_onl
         runner.run(make_tables(database))
         played = 0
 
-        @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         @given(HISTORIES)
         def any_history(history):
             nonlocal played
