@@ -4,10 +4,10 @@ import { alertDetail } from "./details/alert.js";
 import { cameraDetail } from "./details/camera.js";
 import { personDetail } from "./details/person.js";
 import { Sheet } from "./details/sheet.js";
-import { doorbell } from "./floor/api.js";
+import { Problem, doorbell } from "./floor/api.js";
 import { el, icon } from "./floor/element.js";
 import { Feed } from "./floor/feed.js";
-import { preferred, speak, t } from "./floor/language.js";
+import { knows, preferred, speak, t } from "./floor/language.js";
 import { enter } from "./floor/session.js";
 import { tellAgain } from "./floor/telling.js";
 import { AccountsLine } from "./panels/accounts.js";
@@ -34,15 +34,26 @@ const foot = document.querySelector("#foot");
 function openCity() {
   const leaving = new AbortController();
   const { signal } = leaving;
-  doorbell.addEventListener("unauthenticated", () => {
-    leaving.abort();
-    showGate("over");
-  }, { once: true });
+  doorbell.addEventListener(
+    "unauthenticated",
+    () => {
+      leaving.abort();
+      showGate("over");
+    },
+    { once: true },
+  );
   const feed = new Feed(signal);
-  const stores = { alerts: new Alerts(feed), cameras: new Cameras(feed, signal),
-    people: new People(feed) };
-  const panels = [new AlertsPanel(stores), new CamerasPanel(stores, signal),
-    new SearchPanel(stores), new PeoplePanel(stores)];
+  const stores = {
+    alerts: new Alerts(feed),
+    cameras: new Cameras(feed, signal),
+    people: new People(feed),
+  };
+  const panels = [
+    new AlertsPanel(stores),
+    new CamerasPanel(stores, signal),
+    new SearchPanel(stores),
+    new PeoplePanel(stores),
+  ];
   const sheet = new Sheet(DETAILS, stores, signal);
   document.body.dataset.page = "city";
   top.replaceChildren(...bar(feed, stores));
@@ -61,9 +72,18 @@ function tabs() {
     document.body.dataset.tab = name;
     for (const tab of list.children) tab.setAttribute("aria-pressed", tab.value === name);
   };
-  const list = el("nav", { class: "tabs", "aria-label": () => t("tabs") }, names.map((name) =>
-    el("button", { type: "button", value: name, onclick: () => show(name) },
-      icon(`tab-${name}`), () => t(`tab.${name}`))));
+  const list = el(
+    "nav",
+    { class: "tabs", "aria-label": () => t("tabs") },
+    names.map((name) =>
+      el(
+        "button",
+        { type: "button", value: name, onclick: () => show(name) },
+        icon(`tab-${name}`),
+        () => t(`tab.${name}`),
+      ),
+    ),
+  );
   show(names[0]);
   return list;
 }
@@ -76,14 +96,15 @@ function showGate(why) {
 }
 
 async function start() {
-  await speak(preferred());
   try {
+    await speak(preferred());
     const session = await enter();
     if (session === "open") openCity();
     else showGate(session);
   } catch (problem) {
     // The ticket is still in the address: the page comes in as soon as somebody answers.
-    main.replaceChildren(problemNotice(problem));
+    if (!(problem instanceof Problem)) throw problem;
+    if (knows("page.title")) main.replaceChildren(problemNotice(problem));
     setTimeout(start, AGAIN_MS);
   }
 }

@@ -1,4 +1,4 @@
-/** An alert's id -> its pictures, the curve around it, and the people and alerts of its incident. */
+/** An alert's id -> its pictures, the curve around it, and what else its incident holds. */
 
 import { get, serverNow } from "../floor/api.js";
 import { el } from "../floor/element.js";
@@ -29,9 +29,16 @@ export async function alertDetail(id, stores, signal) {
     right.querySelector(".facts").replaceWith(alertFacts(newest, stores.cameras));
   };
   left.append(pictures(alert), curveAround(alert, stores, signal));
-  right.append(alertFacts(alert, stores.cameras), people(incident), others(incident, alert, stores));
-  stores.alerts.addEventListener("changed", ({ detail }) => detail.item.id === id && tell(detail.item),
-    { signal });
+  right.append(
+    alertFacts(alert, stores.cameras),
+    people(incident),
+    others(incident, alert, stores),
+  );
+  stores.alerts.addEventListener(
+    "changed",
+    ({ detail }) => detail.item.id === id && tell(detail.item),
+    { signal },
+  );
   const name = el("span", {}, () => stores.cameras.nameOf(alert.camera_id));
   return { title: [severityBadge(alert.severity), name], body: [left, right] };
 }
@@ -41,33 +48,47 @@ function pictures(alert) {
     return el("p", { class: "pictures notice" }, () => t("alert.offline_long"));
   }
   const caption = (key) => el("span", { class: "hint" }, () => t(key));
-  const element = el("div", { class: "pictures" },
+  const element = el(
+    "div",
+    { class: "pictures" },
     el("div", { class: "captions" }, caption("picture.frame"), caption("picture.heat")),
-    evidencePair(alert), el("div", { class: "frames" }, alert.evidence.frames.map(thumbnail)));
+    evidencePair(alert),
+    el("div", { class: "frames" }, alert.evidence.frames.map(thumbnail)),
+  );
   return element;
 
   function thumbnail(frame) {
     const enlarge = () => element.querySelector(".frame").replaceWith(frameOf(alert, frame));
-    return el("button", { type: "button", onclick: enlarge },
-      picture(frame.image, () => t("picture.frame"), "thumbnail"), timeOf(frame.captured_at));
+    return el(
+      "button",
+      { type: "button", onclick: enlarge },
+      picture(frame.image, () => t("picture.frame"), "thumbnail"),
+      timeOf(frame.captured_at),
+    );
   }
 }
 
 function alertFacts(alert, cameras) {
   const end = alert.end_time === null ? serverNow() : Date.parse(alert.end_time);
-  const camera = el("a", { href: addressOf("cameras", alert.camera_id) },
-    () => cameras.nameOf(alert.camera_id));
-  return facts({
-    "fact.camera": camera,
-    "fact.state": [stateBadge(alert.state), alert.learning ? learningBadge() : null],
-    "fact.began": [timeOf(alert.start_time), sinceThen(alert.start_time)],
-    "fact.peak": alert.kind === "anomaly" ? timeOf(alert.peak_time) : null,
-    "fact.lasted": () => lasting(end - Date.parse(alert.start_time)),
-    "fact.score": alert.kind === "anomaly"
-      ? el("span", { title: () => t("score.why") }, () => score(alert.peak_score)) : null,
-    "fact.regions": alert.regions.length ? String(alert.regions.length) : null,
-    "fact.model": alert.model,
-  }, alert.learning ? "learning.why" : null);
+  const camera = el("a", { href: addressOf("cameras", alert.camera_id) }, () =>
+    cameras.nameOf(alert.camera_id),
+  );
+  return facts(
+    {
+      "fact.camera": camera,
+      "fact.state": [stateBadge(alert.state), alert.learning ? learningBadge() : null],
+      "fact.began": [timeOf(alert.start_time), sinceThen(alert.start_time)],
+      "fact.peak": alert.kind === "anomaly" ? timeOf(alert.peak_time) : null,
+      "fact.lasted": () => lasting(end - Date.parse(alert.start_time)),
+      "fact.score":
+        alert.kind === "anomaly"
+          ? el("span", { title: () => t("score.why") }, () => score(alert.peak_score))
+          : null,
+      "fact.regions": alert.regions.length ? String(alert.regions.length) : null,
+      "fact.model": alert.model,
+    },
+    alert.learning ? "learning.why" : null,
+  );
 }
 
 function curveAround(alert, { alerts }, signal) {
@@ -82,22 +103,53 @@ function curveAround(alert, { alerts }, signal) {
     curve.show(curveView(timeline, from, to, all));
   };
   poll(draw, EVERY_MS, { signal });
-  return el("figure", {}, el("figcaption", {}, () => t("curve.around")), curve.element);
+  return el(
+    "figure",
+    {},
+    el("figcaption", {}, () => t("curve.around")),
+    curve.element,
+  );
 }
 
 function people({ persons }) {
-  const found = persons.map((person) => el("li", {}, personLink(person.person_id, person.crop,
-    el("span", { class: "below" }, confidence(person.confidence)))));
-  return el("section", {}, el("h3", {}, () => t("incident.people")),
-    found.length ? el("ul", { class: "people" }, found) : emptyNotice("incident.nobody"));
+  const found = persons.map((person) =>
+    el(
+      "li",
+      {},
+      personLink(
+        person.person_id,
+        person.crop,
+        el("span", { class: "below" }, confidence(person.confidence)),
+      ),
+    ),
+  );
+  return el(
+    "section",
+    {},
+    el("h3", {}, () => t("incident.people")),
+    found.length ? el("ul", { class: "people" }, found) : emptyNotice("incident.nobody"),
+  );
 }
 
 function others({ alerts }, alert, { cameras }) {
   const rest = alerts.filter((other) => other.id !== alert.id);
   if (rest.length === 0) return "";
-  const link = (other) => el("li", {}, el("a", { class: "card line",
-    href: addressOf("alerts", other.id) }, severityBadge(other.severity),
-    el("span", { class: "name" }, () => cameras.nameOf(other.camera_id)), timeOf(other.start_time)));
-  return el("section", {}, el("h3", {}, () => t("incident.alerts")),
-    el("ul", { class: "lines" }, rest.map(link)));
+  const link = (other) =>
+    el(
+      "li",
+      {},
+      el(
+        "a",
+        { class: "card line", href: addressOf("alerts", other.id) },
+        severityBadge(other.severity),
+        el("span", { class: "name" }, () => cameras.nameOf(other.camera_id)),
+        timeOf(other.start_time),
+      ),
+    );
+  return el(
+    "section",
+    {},
+    el("h3", {}, () => t("incident.alerts")),
+    el("ul", { class: "lines" }, rest.map(link)),
+  );
 }

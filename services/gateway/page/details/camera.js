@@ -34,8 +34,10 @@ export async function cameraDetail(id, stores, signal) {
     stores.cameras.learnPresence(id, status.presence);
     badge.replaceChildren(presenceBadge(status.presence));
     side.firstElementChild.replaceWith(cameraFacts(camera, status));
-    await Promise.all([snapshot.refresh(status.last_arrival_at, signal),
-      history.draw(status.last_capture_time)]);
+    await Promise.all([
+      snapshot.refresh(status.last_arrival_at, signal),
+      history.draw(status.last_capture_time),
+    ]);
   };
   const list = () => side.lastElementChild.replaceWith(alertsHere(id, stores.alerts));
   for (const type of ["loaded", "changed"]) stores.alerts.addEventListener(type, list, { signal });
@@ -62,14 +64,30 @@ class History {
     this.#signal = signal;
     this.#curve = new Curve({ isDetailed: true, signal });
     this.#reach(this.#minutes);
-    const lengths = Object.fromEntries(Object.keys(BUCKETS).map((minutes) =>
-      [minutes, () => lasting(Number(minutes) * MINUTE_MS)]));
-    const choose = choice(() => t("curve.length"), lengths, "5", (minutes) => {
-      this.#reach(Number(minutes));
-      this.draw(this.#newest).catch(() => {});
-    });
-    this.element = el("figure", {}, el("figcaption", {}, el("span", {}, () => t("curve.regularity")),
-      choose), this.#curve.element, el("p", { class: "hint" }, () => t("curve.legend")));
+    const lengths = Object.fromEntries(
+      Object.keys(BUCKETS).map((minutes) => [minutes, () => lasting(Number(minutes) * MINUTE_MS)]),
+    );
+    const choose = choice(
+      () => t("curve.length"),
+      lengths,
+      "5",
+      (minutes) => {
+        this.#reach(Number(minutes));
+        this.draw(this.#newest).catch(() => {});
+      },
+    );
+    this.element = el(
+      "figure",
+      {},
+      el(
+        "figcaption",
+        {},
+        el("span", {}, () => t("curve.regularity")),
+        choose,
+      ),
+      this.#curve.element,
+      el("p", { class: "hint" }, () => t("curve.legend")),
+    );
   }
 
   async draw(newest) {
@@ -92,25 +110,47 @@ class History {
 
 function cameraFacts(camera, status) {
   const { accepted, thinned } = status.account;
-  return facts({
-    "fact.id": camera.id,
-    "fact.site": camera.site || null,
-    "fact.mode": () => t(`mode.${camera.mode}`),
-    "fact.baseline": status.learning ? learningBadge() : () => t("baseline.stands"),
-    "fact.last_frame": status.last_capture_time && timeOf(status.last_capture_time),
-    "fact.skew": status.skew_s === null ? null : () => t("fact.seconds", { seconds: status.skew_s }),
-    "fact.analysis_fps": () => number(camera.analysis_fps),
-    "fact.frames": () => t("fact.frames_told", { accepted, thinned }),
-    "fact.masks": camera.masks.length ? () => number(camera.masks.length) : null,
-  }, status.learning ? "learning.why" : null);
+  return facts(
+    {
+      "fact.id": camera.id,
+      "fact.site": camera.site || null,
+      "fact.mode": () => t(`mode.${camera.mode}`),
+      "fact.baseline": status.learning ? learningBadge() : () => t("baseline.stands"),
+      "fact.last_frame": status.last_capture_time && timeOf(status.last_capture_time),
+      "fact.skew":
+        status.skew_s === null ? null : () => t("fact.seconds", { seconds: status.skew_s }),
+      "fact.analysis_fps": () => number(camera.analysis_fps),
+      "fact.frames": () => t("fact.frames_told", { accepted, thinned }),
+      "fact.masks": camera.masks.length ? () => number(camera.masks.length) : null,
+    },
+    status.learning ? "learning.why" : null,
+  );
 }
 
 function alertsHere(id, alerts) {
   const latest = alerts.newestFirst.filter((a) => a.camera_id === id).slice(0, MOST_ALERTS);
-  const line = (alert) => el("li", {}, el("a", { class: "card line",
-    href: addressOf("alerts", alert.id) }, severityBadge(alert.severity),
-    el("span", { class: "score" }, alert.kind === "anomaly" ? () => score(alert.peak_score) : ""),
-    timeOf(alert.start_time)));
-  return el("section", {}, el("h3", {}, () => t("camera.alerts")), latest.length
-    ? el("ul", { class: "lines" }, latest.map(line)) : emptyNotice("camera.no_alerts"));
+  const line = (alert) =>
+    el(
+      "li",
+      {},
+      el(
+        "a",
+        { class: "card line", href: addressOf("alerts", alert.id) },
+        severityBadge(alert.severity),
+        el(
+          "span",
+          { class: "score" },
+          alert.kind === "anomaly" ? () => score(alert.peak_score) : "",
+        ),
+        timeOf(alert.start_time),
+      ),
+    );
+  return el(
+    "section",
+    {},
+    el("h3", {}, () => t("camera.alerts")),
+    latest.length
+      ? el("ul", { class: "lines" }, latest.map(line))
+      : emptyNotice("camera.no_alerts"),
+  );
 }

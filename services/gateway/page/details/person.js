@@ -1,4 +1,4 @@
-/** A person's id -> the trajectory found: where they were, stay by stay, as far as we believe it. */
+/** A person's id -> the trajectory found: where they were, stay by stay, and how sure that is. */
 
 import { get } from "../floor/api.js";
 import { el, icon } from "../floor/element.js";
@@ -16,13 +16,25 @@ export async function personDetail(id, _, signal) {
   const title = [el("span", {}, () => t("person.title", { name: shortName(id) }))];
   if (trajectory.stays.length === 0) return { title, body: [emptyNotice("person.nowhere")] };
   const length = Date.parse(trajectory.end_time) - Date.parse(trajectory.start_time);
-  const summary = el("p", {}, () => t("person.summary", { count: trajectory.stays.length,
-    cameras: trajectory.cameras.length, length: lasting(length) }));
+  const summary = el("p", {}, () =>
+    t("person.summary", {
+      count: trajectory.stays.length,
+      cameras: trajectory.cameras.length,
+      length: lasting(length),
+    }),
+  );
   const caveat = el("p", { class: "caveat" }, icon("hypothesis"), () => t("person.hypothesis"));
   return {
     title,
-    body: [el("div", { class: "main" }, el("div", { class: "foreword" }, summary, caveat),
-      itinerary(trajectory, axisWidth()), el("ol", { class: "stays" }, trajectory.stays.map(stayLine)))],
+    body: [
+      el(
+        "div",
+        { class: "main" },
+        el("div", { class: "foreword" }, summary, caveat),
+        itinerary(trajectory, axisWidth()),
+        el("ol", { class: "stays" }, trajectory.stays.map(stayLine)),
+      ),
+    ],
   };
 }
 
@@ -34,9 +46,24 @@ function axisWidth() {
 function stayLine(stay, n) {
   const length = Date.parse(stay.end_time) - Date.parse(stay.start_time);
   const span = el("span", { class: "times" }, timeOf(stay.start_time), "–", timeOf(stay.end_time));
-  return el("li", {}, picture(stay.crop, () => t("person.stay", { number: n + 1 }), "crop"),
-    el("div", {}, el("strong", {}, el("span", { class: "number" }, String(n + 1)),
-      el("a", { href: addressOf("cameras", stay.camera_id) }, stay.camera_name)),
-      span, el("span", { class: "hint" }, () => t("person.stayed", { length: lasting(length),
-        count: stay.sightings })), confidence(stay.confidence)));
+  return el(
+    "li",
+    {},
+    picture(stay.crop, () => t("person.stay", { number: n + 1 }), "crop"),
+    el(
+      "div",
+      {},
+      el(
+        "strong",
+        {},
+        el("span", { class: "number" }, String(n + 1)),
+        el("a", { href: addressOf("cameras", stay.camera_id) }, stay.camera_name),
+      ),
+      span,
+      el("span", { class: "hint" }, () =>
+        t("person.stayed", { length: lasting(length), count: stay.sightings }),
+      ),
+      confidence(stay.confidence),
+    ),
+  );
 }

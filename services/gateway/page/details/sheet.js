@@ -6,8 +6,8 @@ import { leave, opened } from "../floor/route.js";
 import { loadingNotice, problemNotice } from "../parts/notice.js";
 
 /**
- * details: noun of the address -> an async function of (id, stores, signal) that gives {title, body};
- * its signal aborts when the sheet closes. A Problem that it raises is shown in its place.
+ * details: noun of the address -> an async function of (id, stores, signal) that gives {title,
+ * body}; its signal aborts when the sheet closes. A Problem that it raises is shown in its place.
  */
 export class Sheet {
   #details;
@@ -19,11 +19,28 @@ export class Sheet {
   constructor(details, stores, signal) {
     this.#details = details;
     this.#stores = stores;
-    const close = el("button", { type: "button", class: "close", onclick: leave,
-      "aria-label": () => t("sheet.close"), title: () => t("sheet.close") }, icon("close"));
-    this.element = el("dialog", { class: "sheet", "aria-labelledby": "sheet-title",
-      onclose: leave, onclick: (event) => event.target === this.element && leave() },
-      el("header", {}, this.#title, close), this.#body);
+    const close = el(
+      "button",
+      {
+        type: "button",
+        class: "close",
+        onclick: leave,
+        "aria-label": () => t("sheet.close"),
+        title: () => t("sheet.close"),
+      },
+      icon("close"),
+    );
+    this.element = el(
+      "dialog",
+      {
+        class: "sheet",
+        "aria-labelledby": "sheet-title",
+        onclose: leave,
+        onclick: (event) => event.target === this.element && leave(),
+      },
+      el("header", {}, this.#title, close),
+      this.#body,
+    );
     addEventListener("hashchange", () => this.follow(), { signal });
     signal.addEventListener("abort", () => this.#close());
   }

@@ -1,6 +1,4 @@
-/** Path, query, body -> the gateway's answer, or a Problem that says in words what is wrong. */
-
-import { knows, t } from "./language.js";
+/** Path, query, body -> the gateway's answer, or a Problem that says what is wrong. */
 
 /** What went wrong, as the gateway tells it (RFC 9457); status 0: there was no answer. */
 export class Problem extends Error {
@@ -8,12 +6,6 @@ export class Problem extends Error {
     super(detail);
     this.status = status;
     this.code = code;
-  }
-
-  /** In the reader's language where we know the code, else in the gateway's own words. */
-  get words() {
-    const key = `problem.${this.code}`;
-    return knows(key) ? t(key) : t("problem.told", { detail: this.message });
   }
 }
 

@@ -2,8 +2,17 @@
 
 import { get } from "./api.js";
 
-const TYPES = ["alert.opened", "alert.updated", "alert.reopened", "alert.closed",
-  "incident.opened", "incident.closed", "person.sighted", "camera.online", "camera.offline"];
+const TYPES = [
+  "alert.opened",
+  "alert.updated",
+  "alert.reopened",
+  "alert.closed",
+  "incident.opened",
+  "incident.closed",
+  "person.sighted",
+  "camera.online",
+  "camera.offline",
+];
 
 const AGAIN_MS = 2_000;
 

@@ -1,5 +1,6 @@
 /** Keys and values -> words, dates and numbers in the reader's language. */
 
+import { get } from "./api.js";
 import { tellAgain } from "./telling.js";
 
 export const LANGUAGES = { en: "English", zh: "中文" };
@@ -18,10 +19,9 @@ export function preferred() {
   return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
 
-/** Loads a dictionary and tells the page in it. */
+/** Loads a dictionary and tells the page in it. Raises Problem. */
 export async function speak(language) {
-  const response = await fetch(`/page/words/${language}.json`);
-  words = await response.json();
+  words = await get(`/page/words/${language}.json`);
   current = language;
   formats = new Map();
   document.documentElement.lang = LOCALES[language];
@@ -44,8 +44,8 @@ export function knows(key) {
 }
 
 /**
- * The words of a key. values: fill `{name}`; numbers are written as the language does. An entry with
- * `one` and `other` is chosen by `values.count`.
+ * The words of a key. values: fill `{name}`; numbers are written as the language does. An entry
+ * with `one` and `other` is chosen by `values.count`.
  */
 export function t(key, values = {}) {
   const entry = words[key] ?? key;
@@ -69,8 +69,11 @@ export function score(value) {
 export function clockTime(date) {
   const isToday = date.toDateString() === new Date().toDateString();
   const day = isToday ? {} : { month: "short", day: "numeric" };
-  return format("DateTimeFormat", { ...day, timeStyle: isToday ? "medium" : undefined,
-    ...(isToday ? {} : { hour: "2-digit", minute: "2-digit", second: "2-digit" }) }).format(date);
+  return format("DateTimeFormat", {
+    ...day,
+    timeStyle: isToday ? "medium" : undefined,
+    ...(isToday ? {} : { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
+  }).format(date);
 }
 
 /** Date, time and zone in full. */
@@ -89,15 +92,23 @@ export function ago(date, now) {
 /** A length of time such as "1 min 20 sec". */
 export function lasting(milliseconds) {
   const seconds = Math.max(Math.round(milliseconds / 1000), 0);
-  const parts = [[Math.floor(seconds / 3600), "hour"], [Math.floor(seconds / 60) % 60, "minute"],
-    [seconds % 60, "second"]];
+  const parts = [
+    [Math.floor(seconds / 3600), "hour"],
+    [Math.floor(seconds / 60) % 60, "minute"],
+    [seconds % 60, "second"],
+  ];
   const told = parts.filter(([count]) => count > 0);
   return (told.length ? told : [[0, "second"]])
     .map(([count, unit]) => number(count, { style: "unit", unit, unitDisplay: "short" }))
     .join(" ");
 }
 
-const UNITS = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
+const UNITS = [
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+  ["second", 1],
+];
 
 function written(value) {
   return typeof value === "number" ? number(value) : String(value ?? "");

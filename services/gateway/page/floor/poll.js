@@ -2,7 +2,7 @@
 
 /**
  * Does `work(signal)` now and `periodMs` after each end, until `signal` aborts; waits while the
- * page is hidden or `isSeen()` is false. `failed(error)`: hears what went wrong; the next turn comes.
+ * page is hidden or `isSeen()` is false. `failed(error)`: hears what went wrong; it goes on.
  */
 export async function poll(work, periodMs, { signal, isSeen = () => true, failed = () => {} }) {
   while (!signal.aborted) {

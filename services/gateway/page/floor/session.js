@@ -4,7 +4,7 @@ import { get, post } from "./api.js";
 
 /**
  * "open", "none" (no session, no ticket) or "spent" (the ticket is no good). A spent ticket does no
- * harm to a session that still lasts. Raises Problem where there is no answer: the ticket then stays.
+ * harm to a session that still lasts. Raises Problem without an answer: the ticket then stays.
  */
 export async function enter() {
   const ticket = new URLSearchParams(location.search).get("ticket");

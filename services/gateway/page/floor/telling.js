@@ -1,4 +1,4 @@
-/** An element and how it is told -> told now, and again whenever the language or the time changes. */
+/** An element and how it is told -> told now, and again when the language or the time changes. */
 
 const tellings = new WeakMap();
 

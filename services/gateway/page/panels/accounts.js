@@ -20,7 +20,9 @@ export class AccountsLine {
   async #read(signal) {
     const account = await get("/v1/system/accounts", {}, signal);
     this.element.removeAttribute("data-stale");
-    const groups = Object.entries(account.groups).map(([name, group]) => line(name, group, account));
+    const groups = Object.entries(account.groups).map(([name, group]) =>
+      line(name, group, account),
+    );
     this.element.replaceChildren(...groups);
   }
 
@@ -33,14 +35,22 @@ export class AccountsLine {
 function line(name, group, { accepted, thinned }) {
   const parts = [["thinned", thinned], ...OUTCOMES.map((outcome) => [outcome, group[outcome]])];
   const isEven = accepted === parts.reduce((sum, [, frames]) => sum + frames, 0);
-  const told = ([outcome, frames]) => el("span", { class: "term", "data-outcome": outcome,
-    "data-none": frames === 0 }, figure(frames), () => t(`account.${outcome}_${name}`));
-  return el("p", { class: "account", title: () => t(`account.why_${name}`), "data-group": name },
+  const told = ([outcome, frames]) =>
+    el(
+      "span",
+      { class: "term", "data-outcome": outcome, "data-none": frames === 0 },
+      figure(frames),
+      () => t(`account.${outcome}_${name}`),
+    );
+  return el(
+    "p",
+    { class: "account", title: () => t(`account.why_${name}`), "data-group": name },
     el("strong", {}, () => t(`account.${name}`)),
     el("span", { class: "term" }, figure(accepted), () => t("account.accepted")),
     el("span", { class: "equals" }, isEven ? "=" : "≠"),
     parts.filter(([outcome, frames]) => frames > 0 || outcome === "done").map(told),
-    icon(isEven ? "state-closed" : "problem"));
+    icon(isEven ? "state-closed" : "problem"),
+  );
 }
 
 function figure(frames) {

@@ -14,8 +14,11 @@ export class AlertsPanel {
   #cards = new Map();
   #list = el("ol", { class: "alerts" });
   #notice = el("div", { class: "notices" }, loadingNotice());
-  #older = el("button", { type: "button", class: "older", hidden: true,
-    onclick: () => this.#loadOlder() }, () => t("alerts.older"));
+  #older = el(
+    "button",
+    { type: "button", class: "older", hidden: true, onclick: () => this.#loadOlder() },
+    () => t("alerts.older"),
+  );
   #spoken = el("p", { class: "unseen", role: "log", "aria-live": "polite" });
 
   constructor(stores) {
@@ -25,26 +28,40 @@ export class AlertsPanel {
     const { alerts } = stores;
     alerts.addEventListener("loaded", () => this.#arrange());
     alerts.addEventListener("changed", ({ detail }) => this.#take(detail));
+    alerts.addEventListener("forgotten", () => this.#arrange());
     alerts.addEventListener("failed", ({ detail }) => this.#fail(detail));
   }
 
   #filter() {
     const options = { all: () => t("alerts.all"), open: () => t("alerts.open") };
-    return choice(() => t("alerts.filter"), options, "all", (value) => {
-      this.element.dataset.filter = value;
-      this.#note();
-    });
+    return choice(
+      () => t("alerts.filter"),
+      options,
+      "all",
+      (value) => {
+        this.element.dataset.filter = value;
+        this.#note();
+      },
+    );
   }
 
   #pictures() {
     const kept = localStorage.getItem(KEPT) ?? "both";
-    const options = { both: () => t("alerts.both"), frame: () => t("alerts.frame"),
-      heat: () => t("alerts.heat") };
+    const options = {
+      both: () => t("alerts.both"),
+      frame: () => t("alerts.frame"),
+      heat: () => t("alerts.heat"),
+    };
     this.#list.dataset.pictures = kept;
-    return choice(() => t("alerts.pictures"), options, kept, (value) => {
-      localStorage.setItem(KEPT, value);
-      this.#list.dataset.pictures = value;
-    });
+    return choice(
+      () => t("alerts.pictures"),
+      options,
+      kept,
+      (value) => {
+        localStorage.setItem(KEPT, value);
+        this.#list.dataset.pictures = value;
+      },
+    );
   }
 
   #take({ item, isNew }) {
@@ -52,8 +69,10 @@ export class AlertsPanel {
     else {
       this.#arrange();
       this.#cards.get(item.id).element.dataset.fresh = "";
-      this.#spoken.textContent = t("alerts.spoken", { severity: t(`severity.${item.severity}`),
-        camera: this.#stores.cameras.nameOf(item.camera_id) });
+      this.#spoken.textContent = t("alerts.spoken", {
+        severity: t(`severity.${item.severity}`),
+        camera: this.#stores.cameras.nameOf(item.camera_id),
+      });
     }
     this.#note();
   }

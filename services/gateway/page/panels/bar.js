@@ -45,8 +45,9 @@ function figures({ alerts, cameras }) {
 }
 
 function clock() {
-  return el("time", { class: "since clock", title: () => fullTime(new Date(serverNow())) },
-    () => clockTime(new Date(serverNow())));
+  return el("time", { class: "since clock", title: () => fullTime(new Date(serverNow())) }, () =>
+    clockTime(new Date(serverNow())),
+  );
 }
 
 function languages() {

@@ -23,7 +23,9 @@ export class CamerasPanel {
     cameras.addEventListener("failed", ({ detail }) => this.#fail(detail));
     cameras.addEventListener("presence", ({ detail }) => this.#tiles.get(detail)?.mark());
     alerts.addEventListener("loaded", () => this.#tiles.forEach((tile) => tile.mark()));
-    alerts.addEventListener("changed", ({ detail }) => this.#tiles.get(detail.item.camera_id)?.mark());
+    alerts.addEventListener("changed", ({ detail }) =>
+      this.#tiles.get(detail.item.camera_id)?.mark(),
+    );
   }
 
   #arrange() {

@@ -16,7 +16,11 @@ export class PeoplePanel {
   constructor(stores) {
     this.#stores = stores;
     const hint = el("p", { class: "hint" }, () => t("people.hint"));
-    this.element = panel("people", [], el("div", { class: "body" }, hint, this.#notice, this.#list));
+    this.element = panel(
+      "people",
+      [],
+      el("div", { class: "body" }, hint, this.#notice, this.#list),
+    );
     const { people } = stores;
     people.addEventListener("loaded", () => this.#fill());
     people.addEventListener("changed", ({ detail }) => this.#take(detail.item));
@@ -44,8 +48,7 @@ export class PeoplePanel {
 
   #show(person, tile) {
     const where = () => this.#stores.cameras.nameOf(person.camera_id);
-    const seen = [el("span", { class: "where" }, where),
-      sinceThen(person.seen_at)];
+    const seen = [el("span", { class: "where" }, where), sinceThen(person.seen_at)];
     const below = tile.element.querySelector(".below");
     if (below !== null && tile.crop === person.crop) below.replaceChildren(...seen);
     else {

@@ -17,17 +17,22 @@ export class SearchPanel {
   #results = el("div", { class: "results", "aria-live": "polite" });
   #purpose = field("purpose", { required: true, minlength: "3", maxlength: "500" });
   #case = field("case", { maxlength: "100" });
-  #button = el("button", { class: "primary", disabled: true }, icon("search"),
-    () => t("search.go"));
+  #button = el("button", { class: "primary", disabled: true }, icon("search"), () =>
+    t("search.go"),
+  );
 
   constructor({ cameras }) {
     this.#cameras = cameras;
     const chosen = (image) => this.#choose(image);
-    const form = el("form", { onsubmit: (event) => this.#submit(event) },
+    const form = el(
+      "form",
+      { onsubmit: (event) => this.#submit(event) },
       imageDrop(chosen, (problem) => this.#results.replaceChildren(problemNotice(problem))),
       labelled("search.purpose", this.#purpose),
       el("p", { class: "hint" }, icon("audit"), () => t("search.audited")),
-      labelled("search.case", this.#case), this.#button);
+      labelled("search.case", this.#case),
+      this.#button,
+    );
     this.element = panel("search", [], el("div", { class: "body" }, form, this.#results));
   }
 
@@ -55,24 +60,48 @@ export class SearchPanel {
   }
 
   #show({ persons, searched, audit_id: audit }) {
-    const told = el("p", { class: "hint" },
-      () => t("search.found", { count: persons.length, searched, audit: audit.slice(-6) }));
+    const told = el("p", { class: "hint" }, () =>
+      t("search.found", { count: persons.length, searched, audit: audit.slice(-6) }),
+    );
     if (persons.length === 0) this.#results.replaceChildren(emptyNotice("search.nobody"), told);
-    else this.#results.replaceChildren(told, el("ol", { class: "found" }, persons.map(this.#person)));
+    else
+      this.#results.replaceChildren(told, el("ol", { class: "found" }, persons.map(this.#person)));
     this.#results.scrollIntoView({ block: "start" });
   }
 
   #person = ({ person_id: id, confidence: share, sighting }) =>
-    el("li", {}, personLink(id, sighting.crop, el("span", { class: "below" }, confidence(share),
-      el("span", { class: "where" }, () => this.#cameras.nameOf(sighting.camera_id)),
-      timeOf(sighting.start_time))));
+    el(
+      "li",
+      {},
+      personLink(
+        id,
+        sighting.crop,
+        el(
+          "span",
+          { class: "below" },
+          confidence(share),
+          el("span", { class: "where" }, () => this.#cameras.nameOf(sighting.camera_id)),
+          timeOf(sighting.start_time),
+        ),
+      ),
+    );
 }
 
 function field(name, rules) {
-  return el("input", { name, type: "text", autocomplete: "off",
-    placeholder: () => t(`search.${name}_example`), ...rules });
+  return el("input", {
+    name,
+    type: "text",
+    autocomplete: "off",
+    placeholder: () => t(`search.${name}_example`),
+    ...rules,
+  });
 }
 
 function labelled(key, input) {
-  return el("label", {}, el("span", {}, () => t(key)), input);
+  return el(
+    "label",
+    {},
+    el("span", {}, () => t(key)),
+    input,
+  );
 }

@@ -30,8 +30,13 @@ export class AlertCard {
 
   #head() {
     const { severity, camera_id: cameraId, start_time: start } = this.alert;
-    return el("span", { class: "row" }, severityBadge(severity),
-      el("strong", { class: "name" }, () => this.#cameras.nameOf(cameraId)), sinceThen(start));
+    return el(
+      "span",
+      { class: "row" },
+      severityBadge(severity),
+      el("strong", { class: "name" }, () => this.#cameras.nameOf(cameraId)),
+      sinceThen(start),
+    );
   }
 
   /** The same pictures stay as they are: they must not load twice. */
@@ -47,9 +52,18 @@ export class AlertCard {
 
   #foot() {
     const alert = this.alert;
-    const told = alert.kind === "anomaly" && el("span", { class: "score",
-      title: () => t("score.why") }, () => t("score.told", { score: score(alert.peak_score) }));
-    return el("span", { class: "row quiet" }, timeOf(alert.start_time), told || null,
-      alert.learning ? learningBadge() : null, stateBadge(alert.state));
+    const told =
+      alert.kind === "anomaly" &&
+      el("span", { class: "score", title: () => t("score.why") }, () =>
+        t("score.told", { score: score(alert.peak_score) }),
+      );
+    return el(
+      "span",
+      { class: "row quiet" },
+      timeOf(alert.start_time),
+      told || null,
+      alert.learning ? learningBadge() : null,
+      stateBadge(alert.state),
+    );
   }
 }

@@ -22,16 +22,21 @@ export class CameraTile {
   #stores;
   #leaving = new AbortController();
   #isPolled = false;
-  #rates = { accepted: new FrameRate(), scored: new FrameRate() };
+  #rates = { accepted: new FrameRate(2_000), scored: new FrameRate(9_000) };
   #timeline;
   #snapshot;
   #curve;
   #name = el("strong", { class: "name" });
   #badges = el("span", { class: "badges" });
   #figures = { in: null, scored: null };
-  #foot = el("span", { class: "row quiet" }, ["in", "scored"].map((name) =>
-    el("span", {}, () => t(`camera.fps_${name}`, { fps: figure(this.#figures[name]) }))),
-  el("span", { class: "learns" }));
+  #foot = el(
+    "span",
+    { class: "row quiet" },
+    ["in", "scored"].map((name) =>
+      el("span", {}, () => t(`camera.fps_${name}`, { fps: figure(this.#figures[name]) })),
+    ),
+    el("span", { class: "learns" }),
+  );
   #marked = "";
 
   constructor(camera, stores, signal) {
@@ -41,10 +46,17 @@ export class CameraTile {
     this.#snapshot = new Snapshot(camera.id, "snapshot", this.#leaving.signal);
     this.#curve = new Curve({ signal: this.#leaving.signal });
     const head = el("span", { class: "head" }, this.#name, this.#badges);
-    this.element = el("li", { class: "tile", "data-camera": camera.id },
-      el("a", { class: "card", href: addressOf("cameras", camera.id) },
+    this.element = el(
+      "li",
+      { class: "tile", "data-camera": camera.id },
+      el(
+        "a",
+        { class: "card", href: addressOf("cameras", camera.id) },
         el("span", { class: "stage" }, this.#snapshot.element, head),
-        this.#curve.element, this.#foot));
+        this.#curve.element,
+        this.#foot,
+      ),
+    );
     this.update(camera);
   }
 
@@ -57,15 +69,18 @@ export class CameraTile {
   /** Shows presence, and whether an alert is open here. */
   mark() {
     const presence = this.#stores.cameras.presenceOf(this.#camera.id);
-    const [worst] = this.#stores.alerts.anomaliesOf(this.#camera.id)
+    const [worst] = this.#stores.alerts
+      .anomaliesOf(this.#camera.id)
       .filter((alert) => alert.state === "open");
     const marked = `${presence} ${worst?.severity}`;
     if (marked === this.#marked) return;
     this.#marked = marked;
     this.element.dataset.presence = presence ?? "unknown";
     this.element.dataset.alarm = worst?.severity ?? "none";
-    this.#badges.replaceChildren(...(worst ? [severityBadge(worst.severity)] : []),
-      presenceBadge(presence));
+    this.#badges.replaceChildren(
+      ...(worst ? [severityBadge(worst.severity)] : []),
+      presenceBadge(presence),
+    );
   }
 
   /** The tile has come into view or left it. */

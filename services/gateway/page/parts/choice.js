@@ -5,8 +5,17 @@ import { el } from "../floor/element.js";
 /** label, options' values: words. options: {value: words}. chosen(value): hears each choice. */
 export function choice(label, options, value, chosen) {
   const buttons = Object.entries(options).map(([option, words]) =>
-    el("button", { type: "button", value: option, "aria-pressed": String(option === value),
-      onclick: () => press(option) }, words));
+    el(
+      "button",
+      {
+        type: "button",
+        value: option,
+        "aria-pressed": String(option === value),
+        onclick: () => press(option),
+      },
+      words,
+    ),
+  );
   function press(option) {
     for (const button of buttons) button.setAttribute("aria-pressed", button.value === option);
     chosen(option);

@@ -13,13 +13,20 @@ export function shortName(personId) {
 /** below: what stands under the picture. */
 export function personLink(personId, crop, ...below) {
   const title = () => t("person.open", { name: shortName(personId) });
-  return el("a", { class: "card person", href: addressOf("persons", personId), title },
-    picture(crop, () => t("person.crop", { name: shortName(personId) }), "crop"), ...below);
+  return el(
+    "a",
+    { class: "card person", href: addressOf("persons", personId), title },
+    picture(crop, () => t("person.crop", { name: shortName(personId) }), "crop"),
+    ...below,
+  );
 }
 
 /** A belief from 0 to 1 as a bar and a figure. */
 export function confidence(share) {
-  return el("span", { class: "confidence", title: () => t("confidence.why") },
+  return el(
+    "span",
+    { class: "confidence", title: () => t("confidence.why") },
     placed(el("span", { class: "meter", "aria-hidden": "true" }), { share }),
-    el("span", { class: "figure" }, () => percent(share)));
+    el("span", { class: "figure" }, () => percent(share)),
+  );
 }

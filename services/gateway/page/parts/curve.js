@@ -28,8 +28,12 @@ export class Curve {
   /** isDetailed: with axes, and a cursor that reads values out. */
   constructor({ isDetailed = false, signal }) {
     this.#isDetailed = isDetailed;
-    this.element = el("div", { class: "curve", role: "img" }, this.#canvas,
-      isDetailed ? this.#readout : null);
+    this.element = el(
+      "div",
+      { class: "curve", role: "img" },
+      this.#canvas,
+      isDetailed ? this.#readout : null,
+    );
     const sizes = new ResizeObserver(() => this.#fit());
     sizes.observe(this.#canvas);
     darkness.addEventListener("change", () => this.#rebuild(), { signal });
@@ -51,7 +55,11 @@ export class Curve {
     const { clientWidth: width, clientHeight: height } = this.#canvas;
     if (this.#view === null || width === 0 || height === 0) return;
     this.#plot?.destroy();
-    this.#plot = new uPlot({ width, height, ...this.#options() }, columns(this.#view), this.#canvas);
+    this.#plot = new uPlot(
+      { width, height, ...this.#options() },
+      columns(this.#view),
+      this.#canvas,
+    );
   }
 
   #fit() {
@@ -72,7 +80,9 @@ export class Curve {
         x: { range: () => [this.#view.from / 1000, this.#view.to / 1000] },
         y: { range: (_, low, high) => [Math.min(LOWEST, low ?? 0), topOf(high)] },
       },
-      axes: this.#isDetailed ? axes(paints, getComputedStyle(this.element).fontFamily) : [{ show: false }, { show: false }],
+      axes: this.#isDetailed
+        ? axes(paints, getComputedStyle(this.element).fontFamily)
+        : [{ show: false }, { show: false }],
       series: [{}, { stroke: line, width: 1.5, points: { show: false } }],
       hooks: {
         drawClear: [drawn.spans],
@@ -85,8 +95,13 @@ export class Curve {
   #read(plot) {
     const [seconds, scores] = plot.data;
     const value = plot.cursor.idx == null ? null : scores[plot.cursor.idx];
-    this.#readout.textContent = value == null ? "" : t("curve.read", {
-      time: clockTime(new Date(seconds[plot.cursor.idx] * 1000)), score: score(value) });
+    this.#readout.textContent =
+      value == null
+        ? ""
+        : t("curve.read", {
+            time: clockTime(new Date(seconds[plot.cursor.idx] * 1000)),
+            score: score(value),
+          });
   }
 }
 

@@ -6,19 +6,21 @@ const HATCH = 6;
 export function marks(paints, threshold, view) {
   return {
     /** Alerts as bands, what was not scored as hatching; drawn before the curve. */
-    spans: (plot) => within(plot, () => {
-      for (const alert of view().alerts) shade(plot, alert, paints[alert.severity]);
-      for (const gap of view().gaps) hatch(plot, gap, paints.quiet);
-    }),
+    spans: (plot) =>
+      within(plot, () => {
+        for (const alert of view().alerts) shade(plot, alert, paints[alert.severity]);
+        for (const gap of view().gaps) hatch(plot, gap, paints.quiet);
+      }),
 
-    threshold: (plot) => within(plot, () => {
-      const { ctx, bbox } = plot;
-      const y = Math.round(plot.valToPos(threshold, "y", true)) + 0.5;
-      ctx.strokeStyle = paints.threshold;
-      ctx.lineWidth = devicePixelRatio;
-      ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
-      line(ctx, bbox.left, y, bbox.left + bbox.width, y);
-    }),
+    threshold: (plot) =>
+      within(plot, () => {
+        const { ctx, bbox } = plot;
+        const y = Math.round(plot.valToPos(threshold, "y", true)) + 0.5;
+        ctx.strokeStyle = paints.threshold;
+        ctx.lineWidth = devicePixelRatio;
+        ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+        line(ctx, bbox.left, y, bbox.left + bbox.width, y);
+      }),
 
     /** A paint that changes at the threshold. */
     twoColoured: (plot, below, above) => {

@@ -10,8 +10,12 @@ export function evidencePair(alert) {
   if (state === "pending") {
     return el("div", { class: "pair" }, pendingPicture("frame"), pendingPicture("heat"));
   }
-  return el("div", { class: "pair" }, frameOf(alert, tellingFrame(alert)),
-    picture(heatMap, () => t("picture.heat"), "heat"));
+  return el(
+    "div",
+    { class: "pair" },
+    frameOf(alert, tellingFrame(alert)),
+    picture(heatMap, () => t("picture.heat"), "heat"),
+  );
 }
 
 /** One frame of an alert; undefined: it has none. The abnormal regions are of its peak alone. */
@@ -34,7 +38,12 @@ function tellingFrame(alert) {
 /** Regions are pixels of the frame as it was pushed, and so is the picture. */
 function outlines(image, regions) {
   const { naturalWidth: width, naturalHeight: height } = image;
-  const boxes = regions.map((r) => svg("rect", { x: r.x, y: r.y, width: r.width, height: r.height }));
-  return svg("svg", { class: "regions", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
-    boxes);
+  const boxes = regions.map((r) =>
+    svg("rect", { x: r.x, y: r.y, width: r.width, height: r.height }),
+  );
+  return svg(
+    "svg",
+    { class: "regions", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+    boxes,
+  );
 }

@@ -8,11 +8,20 @@ const KINDS = ["image/jpeg", "image/png"];
 
 /** chosen(file or null): hears what is there now. refused(problem): what was no such picture. */
 export function imageDrop(chosen, refused) {
-  const input = el("input", { type: "file", accept: KINDS.join(), class: "unseen",
-    onchange: () => take(input.files[0]) });
+  const input = el("input", {
+    type: "file",
+    accept: KINDS.join(),
+    class: "unseen",
+    onchange: () => take(input.files[0]),
+  });
   const preview = el("img", { alt: () => t("search.preview"), hidden: true });
-  const words = el("span", { class: "invitation" }, icon("drop"),
-    el("strong", {}, () => t("search.drop")), el("span", { class: "hint" }, () => t("search.or")));
+  const words = el(
+    "span",
+    { class: "invitation" },
+    icon("drop"),
+    el("strong", {}, () => t("search.drop")),
+    el("span", { class: "hint" }, () => t("search.or")),
+  );
   const element = el("label", { class: "drop", "data-drop": "empty" }, input, preview, words);
   listen(document, take);
   return element;

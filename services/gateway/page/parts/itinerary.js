@@ -10,7 +10,7 @@ const MARGIN = 0.06;
 
 const TICKS = 4;
 
-/** Pixels that a stay's crop, its number and its confidence need before the next one in its lane. */
+/** Pixels that a crop, a number and a confidence need before the next stay in their lane. */
 const ROOM = { all: 104, number: 60, crop: 34 };
 
 /**
@@ -22,7 +22,8 @@ export function itinerary(trajectory, width) {
   const rows = trajectory.cameras;
   const names = new Map(trajectory.stays.map((stay) => [stay.camera_id, stay.camera_name]));
   const labels = rows.map((cameraId, row) =>
-    placed(el("span", { class: "lane" }, names.get(cameraId)), { row: row + 1 }));
+    placed(el("span", { class: "lane" }, names.get(cameraId)), { row: row + 1 }),
+  );
   const stays = trajectory.stays.map((stay, n) => {
     const next = trajectory.stays.slice(n + 1).find((s) => s.camera_id === stay.camera_id);
     const until = next === undefined ? 1 : shareOf(next.start_time, span);
@@ -31,8 +32,9 @@ export function itinerary(trajectory, width) {
   });
   const field = el("div", { class: "field" }, ways(trajectory.stays, rows, span), stays);
   const axis = el("div", { class: "axis" }, ticks(span));
-  return placed(el("div", { class: "itinerary", "aria-hidden": "true" }, labels, field, axis),
-    { rows: rows.length });
+  return placed(el("div", { class: "itinerary", "aria-hidden": "true" }, labels, field, axis), {
+    rows: rows.length,
+  });
 }
 
 function spanOf({ start_time: start, end_time: end }) {
@@ -47,10 +49,13 @@ function shareOf(moment, span) {
 
 function bar(stay, n, row, span, room) {
   const from = shareOf(stay.start_time, span);
-  const element = el("span", { class: "stay", "data-bare": room < ROOM.crop },
+  const element = el(
+    "span",
+    { class: "stay", "data-bare": room < ROOM.crop },
     room < ROOM.crop ? null : picture(stay.crop, "", "crop"),
     room < ROOM.number ? null : el("span", { class: "number" }, String(n + 1)),
-    room < ROOM.all ? null : el("span", { class: "figure" }, () => percent(stay.confidence)));
+    room < ROOM.all ? null : el("span", { class: "figure" }, () => percent(stay.confidence)),
+  );
   const length = shareOf(stay.end_time, span) - from;
   return placed(element, { from, length, row, confidence: stay.confidence });
 }
@@ -58,13 +63,15 @@ function bar(stay, n, row, span, room) {
 /** Lines from the end of each stay to the start of the next. */
 function ways(stays, rows, span) {
   const middle = (stay) => (rows.indexOf(stay.camera_id) + 0.5) / rows.length;
-  const lines = stays.slice(1).map((stay, n) => svg("line", {
-    x1: shareOf(stays[n].end_time, span),
-    y1: middle(stays[n]),
-    x2: shareOf(stay.start_time, span),
-    y2: middle(stay),
-    "vector-effect": "non-scaling-stroke",
-  }));
+  const lines = stays.slice(1).map((stay, n) =>
+    svg("line", {
+      x1: shareOf(stays[n].end_time, span),
+      y1: middle(stays[n]),
+      x2: shareOf(stay.start_time, span),
+      y2: middle(stay),
+      "vector-effect": "non-scaling-stroke",
+    }),
+  );
   return svg("svg", { class: "ways", viewBox: "0 0 1 1", preserveAspectRatio: "none" }, lines);
 }
 
@@ -72,6 +79,9 @@ function ticks(span) {
   return Array.from({ length: TICKS }, (_, n) => {
     const share = n / (TICKS - 1);
     const date = new Date(span.from + share * span.length);
-    return placed(el("span", { class: "tick" }, () => clockTime(date)), { from: share });
+    return placed(
+      el("span", { class: "tick" }, () => clockTime(date)),
+      { from: share },
+    );
   });
 }

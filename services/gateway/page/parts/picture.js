@@ -6,7 +6,13 @@ import { t } from "../floor/language.js";
 /** alt: words. kind: a class, which gives the frame its shape. url null: there is no picture. */
 export function picture(url, alt, kind) {
   if (url === null) return missing(alt, kind);
-  const image = el("img", { src: url, alt, loading: "lazy", decoding: "async", draggable: "false" });
+  const image = el("img", {
+    src: url,
+    alt,
+    loading: "lazy",
+    decoding: "async",
+    draggable: "false",
+  });
   const frame = el("span", { class: `picture ${kind}`, "data-picture": "loading" }, image);
   image.addEventListener("load", () => frame.setAttribute("data-picture", "shown"));
   image.addEventListener("error", () => frame.replaceWith(missing(alt, kind)));
@@ -20,6 +26,10 @@ export function pendingPicture(kind) {
 }
 
 function missing(alt, kind) {
-  return el("span", { class: `picture ${kind}`, "data-picture": "missing", role: "img",
-    "aria-label": alt }, icon("no-picture"), el("span", { class: "hint" }, () => t("picture.missing")));
+  return el(
+    "span",
+    { class: `picture ${kind}`, "data-picture": "missing", role: "img", "aria-label": alt },
+    icon("no-picture"),
+    el("span", { class: "hint" }, () => t("picture.missing")),
+  );
 }

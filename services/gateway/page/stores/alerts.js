@@ -5,15 +5,22 @@ import { ResourceList } from "./resource_list.js";
 
 const PAGE = 40;
 const MOST_OPEN = 200;
+const MOST_HEARD = 400;
 const EVENTS = ["alert.opened", "alert.updated", "alert.reopened", "alert.closed"];
 
 export class Alerts extends ResourceList {
   #cursor = null;
+  #mostKept = MOST_HEARD;
 
   constructor(feed) {
     super();
     feed.addEventListener("reset", () => this.reload(() => this.#read()));
-    for (const type of EVENTS) feed.addEventListener(type, (event) => this.hear(event.detail));
+    for (const type of EVENTS) {
+      feed.addEventListener(type, (event) => {
+        this.hear(event.detail);
+        this.#forgetOldest();
+      });
+    }
   }
 
   /** Ids begin with the time at which they were made. */
@@ -38,7 +45,18 @@ export class Alerts extends ResourceList {
   async loadOlder() {
     const page = await get("/v1/alerts", { limit: PAGE, cursor: this.#cursor });
     this.#cursor = page.next_cursor;
+    this.#mostKept += page.items.length;
     this.add(page.items);
+  }
+
+  /** What is let go can be loaded again: the pages then go on behind the alert before it. */
+  #forgetOldest() {
+    if (this.items.size <= this.#mostKept) return;
+    const alerts = this.newestFirst;
+    const oldest = alerts.findLastIndex((alert) => alert.state === "closed");
+    if (oldest < 1) return;
+    this.forget(alerts[oldest]);
+    this.#cursor = alerts[oldest - 1].id;
   }
 
   async #read() {

@@ -1,12 +1,17 @@
 /** A counter, read now and then -> its frames a second over the last while. */
 
 const WINDOW_MS = 45_000;
-const LEAST_MS = 9_000;
 const STILL_MS = 8_000;
 
 /** Counters that grow by whole clips are measured from growth to growth, lest the rate waver. */
 export class FrameRate {
   #growths = [];
+  #leastMs;
+
+  /** leastMs: for how long a count must be watched before it says anything. */
+  constructor(leastMs) {
+    this.#leastMs = leastMs;
+  }
 
   /** Frames a second now, by a count that was reached at `at`; in ms. Null: not known yet. */
   learn(count, at, now) {
@@ -22,7 +27,7 @@ export class FrameRate {
     const last = this.#growths.at(-1);
     if (now - last.at > WINDOW_MS) return 0;
     const until = now - last.at > STILL_MS ? now : last.at;
-    if (until - first.at < LEAST_MS) return null;
+    if (until - first.at < this.#leastMs) return null;
     return ((last.count - first.count) * 1000) / (until - first.at);
   }
 }

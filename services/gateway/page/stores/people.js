@@ -44,7 +44,6 @@ export class People extends ResourceList {
   #forgetOldest() {
     if (this.items.size <= MOST_PEOPLE) return;
     const [oldest] = [...this.items.values()].sort((a, b) => (a.seen_at < b.seen_at ? -1 : 1));
-    this.items.delete(oldest.id);
-    this.dispatchEvent(new CustomEvent("forgotten", { detail: oldest }));
+    this.forget(oldest);
   }
 }

@@ -2,7 +2,7 @@
 
 /**
  * Dispatches `changed` with the item, `loaded` when the list has been read (again), `failed` with
- * the Problem where it could not be.
+ * the Problem where it could not be, `forgotten` with the item.
  */
 export class ResourceList extends EventTarget {
   items = new Map();
@@ -25,6 +25,12 @@ export class ResourceList extends EventTarget {
     const isNew = !this.items.has(item.id);
     this.items.set(item.id, item);
     this.#tell("changed", { item, isNew });
+  }
+
+  /** Lets go of an item: a page that is open for weeks must not grow. */
+  forget(item) {
+    this.items.delete(item.id);
+    this.#tell("forgotten", item);
   }
 
   /** Adds what an older page of the list holds, unless an event has told of it since. */

@@ -7,7 +7,7 @@ const OVERLAP_MS = 20_000;
 
 const BUCKET_MS = { frame: 1, "1s": 1_000, "10s": 10_000, "1m": 60_000, "10m": 600_000 };
 
-/** points: [ms, score], in order. gaps: {from, to, outcome, reason} of what was not scored, in ms. */
+/** points: [ms, score], in order. gaps: {from, to, outcome, reason} of what was not scored. */
 export class Timeline {
   points = [];
   gaps = [];

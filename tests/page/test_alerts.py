@@ -1,0 +1,68 @@
+"""What an operator sees of an alert."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests.page.trouble import make_trouble
+from tests.page.visitor import PATIENCE_MS
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
+
+ALERT = ".alert:has(.name:text-is('page-alley <b>'))"
+
+
+async def test_an_alert_comes_by_itself_with_its_pictures_and_opens_its_details(
+    visitor, city_bus, picture
+):
+    await expect(visitor.at(ALERT)).to_have_count(0)
+    await make_trouble(city_bus, "page-alley", *picture)
+    alert = await visitor.sees(ALERT, "Learning")
+    await expect(alert).to_contain_text("Open")
+    await expect(alert).to_contain_text(re.compile(r"Score [45]\.\d\d"))
+    assert await alert.locator(".severity").inner_text() in ("High", "Critical")
+    await expect(visitor.at(".alert").first).to_have_attribute("data-fresh", "")
+    await visitor.sees_picture(f"{ALERT} .frame img")
+    await visitor.sees_picture(f"{ALERT} .heat img")
+    await visitor.sees(".tile[data-camera=page-alley]:not([data-alarm=none])")
+
+    await alert.locator("a").click()
+    await visitor.sees("dialog.sheet h2", "page-alley")
+    await visitor.sees_picture("dialog .heat img")
+    await expect(visitor.at("dialog .frames button")).to_have_count(2)
+    await expect(visitor.at("dialog .curve")).to_have_attribute(
+        "data-points", "64", timeout=PATIENCE_MS
+    )
+    await visitor.page.keyboard.press("Escape")
+    await expect(visitor.at("dialog.sheet")).to_be_hidden()
+    await visitor.page.go_back()
+    await visitor.sees("dialog.sheet h2", "page-alley")
+
+
+async def test_the_pictures_are_chosen_and_the_choice_is_kept(visitor):
+    await visitor.sees(f"{ALERT} .heat")
+    await visitor.at(".choice button[value=frame]").click()
+    await expect(visitor.at(f"{ALERT} .heat")).to_be_hidden()
+    await visitor.page.reload()
+    await visitor.sees(f"{ALERT} .frame")
+    await expect(visitor.at(f"{ALERT} .heat")).to_be_hidden()
+
+
+async def test_the_regions_of_the_peak_are_outlined_where_they_are(visitor):
+    await visitor.sees(f"{ALERT} .regions")
+    frame = await visitor.at(f"{ALERT} .frame img").bounding_box()
+    region = await visitor.at(f"{ALERT} .regions rect").first.bounding_box()
+    assert (region["x"] - frame["x"]) / frame["width"] == pytest.approx(60 / 320, abs=0.03)
+    assert (region["y"] - frame["y"]) / frame["height"] == pytest.approx(80 / 240, abs=0.03)
+
+
+async def test_a_camera_that_falls_silent_is_seen_offline(visitor):
+    tile = visitor.at(".tile[data-camera=page-market]")
+    await expect(tile).to_have_attribute("data-presence", "offline", timeout=40_000)
+    await expect(tile).to_contain_text("Offline")
+    alert = ".alert:has(.name:text-is('page-market <b>'))"
+    await visitor.sees(alert, "sends no frames any more")
+    await visitor.sees(".pill[data-figure=cameras]", "offline")
