@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import String, select, update
 from sqlalchemy.orm import Mapped, mapped_column
+from ulid import ULID
 
 from shared.clock import SECOND_US, now_us
 from shared.errors import LeaseLost, Unavailable
@@ -56,15 +58,16 @@ class Lease:
 class Leadership:
     """Competes for a lease, and runs `work(lease)` while it is held.
 
-    ttl_s: how long a dead holder blocks the others. vital: a standby is well.
+    ttl_s: how long a dead holder blocks the others. vital: a standby is well. holder: no two may
+    have the same, or they take the lease from each other for ever; ids of processes repeat.
     """
 
     database: Database
     table: Any
     name: str
-    holder: str
     vital: Vital
     ttl_s: float = 10.0
+    holder: str = field(default_factory=lambda: f"{socket.gethostname()}-{ULID()}")
 
     async def run(self, work: Callable[[Lease], Awaitable[None]]) -> None:
         """Until cancelled: waits as a standby, leads, and waits again when the lease is lost."""

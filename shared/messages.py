@@ -213,9 +213,10 @@ class Detection(Message):
 
 
 class Tracklet(Message):
-    """One person within one clip: where they were, their best crop, and its vector.
+    """One person within one clip: where they were, their best crop, and what they look like.
 
-    vector: float16, unit length, little endian. quality: 0 (useless) to 1 (sharp, large, whole).
+    vector: of the best crops together; float16, unit length, little endian. quality: of the best
+    crop, 0 (useless) to 1 (sharp, large, whole).
     detected_us in TrackletsEmbedded names the frames that were looked at.
     """
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -135,5 +133,4 @@ class City:
         }
 
     def _leadership(self, name: str) -> Leadership:
-        holder = f"{socket.gethostname()}-{os.getpid()}"
-        return Leadership(self.database, LeaseRow, name, holder, self.health.vital(name))
+        return Leadership(self.database, LeaseRow, name, self.health.vital(name))

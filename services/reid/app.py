@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -134,8 +132,7 @@ def _gallery_tasks(
             gaps.cancel()
 
     def lead(name: str) -> Leadership:
-        holder = f"{socket.gethostname()}-{os.getpid()}"
-        return Leadership(database, LeaseRow, name, holder, health.vital(name))
+        return Leadership(database, LeaseRow, name, health.vital(name))
 
     return {
         "gallery": lambda: lead("gallery").run(write),

@@ -66,6 +66,12 @@ class Embedder:
         return np.ascontiguousarray((cut * self._gain + self._shift).transpose(2, 0, 1))
 
 
+def can_show_a_person(crop: Pixels) -> bool:
+    """Whether `embed` takes a crop of this size and shape."""
+    short, long = sorted(crop.shape[:2])
+    return short >= MIN_SIDE and long <= MAX_ASPECT * short
+
+
 def _check(crop: Pixels, n: int) -> None:
     if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8:
         raise Malformed(

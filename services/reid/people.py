@@ -1,4 +1,4 @@
-"""A clip's frames and boxes -> the people in it: one track each, with its best crop."""
+"""A clip's frames and boxes -> the people in it: one track each, with its looks and best crop."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.reid.core.looks import Looks, pooled
 from services.reid.core.quality import quality
-from services.reid.core.tracking import track_clip
+from services.reid.core.tracking import Tracker
+from services.reid.embedder import can_show_a_person
 from shared.clock import SECOND_US
 from shared.messages import Detection
 
@@ -18,14 +20,12 @@ if TYPE_CHECKING:
     from services.reid.core.tracking import Track
     from services.reid.detectors.detector import Detector
     from shared.images import Pixels
+    from shared.inference import Array
     from shared.messages import Box
-
-MIN_CROP = 8
-"""Pixels that each side of a crop must have to be embedded."""
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Frame:
     """An owned frame, and the people in it that its pushing worker found (None: did not look)."""
 
     captured_us: int
@@ -34,76 +34,94 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
-    """One person within a clip. crop: rgb pixels of the best box."""
+class Sight:
+    """A box in a frame, and its rgb pixels."""
 
-    detections: tuple[Detection, ...]
+    captured_us: int
+    box: Box
     crop: Pixels
     quality: float
 
 
-@dataclass(frozen=True)
-class People:
-    """looked_us: capture times of the frames that were looked at. memory: the detector's."""
+@dataclass(frozen=True, eq=False)
+class Sights:
+    """frames: what was seen in each frame that was looked at, by its time of capture. size: width
+    and height of a frame. memory: the detector's."""
 
-    persons: tuple[Person, ...]
-    looked_us: tuple[int, ...]
+    frames: dict[int, tuple[Sight, ...]]
+    size: tuple[int, int]
     memory: bytes | None
+
+    @property
+    def all(self) -> list[Sight]:
+        return [sight for seen in self.frames.values() for sight in seen]
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One person within a clip. crop: rgb pixels of the best box. looks: of all boxes together."""
+
+    detections: tuple[Detection, ...]
+    crop: Pixels
+    looks: Looks
 
 
 def find_people(
-    looks: Sequence[Look], detector: Detector, memory: bytes | None, *, every: int
-) -> People:
-    """The people of a clip's owned frames.
+    frames: Sequence[Frame], detector: Detector, memory: bytes | None, *, every: int
+) -> Sights:
+    """Who can be seen in a clip's owned frames.
 
     Boxes that came with a frame are taken as they are; the detector looks at every `every`th frame
-    of the others, and learns the background from all.
+    of the others, and learns the background from all. Boxes too small or too narrow to show a
+    person are left out.
     """
-    pushed = {n: look.boxes for n, look in enumerate(looks) if look.boxes is not None}
-    look_at = [n for n in range(0, len(looks), every) if n not in pushed]
+    pushed = {n: frame.boxes for n, frame in enumerate(frames) if frame.boxes is not None}
+    look_at = [n for n in range(0, len(frames), every) if n not in pushed]
     boxes: dict[int, Sequence[Box]] = dict(pushed)
     if look_at:
-        findings = detector.detect([look.pixels for look in looks], look_at, memory)
+        findings = detector.detect([frame.pixels for frame in frames], look_at, memory)
         boxes |= dict(zip(look_at, findings.boxes, strict=True))
         memory = findings.memory
-    frames = [(looks[n].captured_us / SECOND_US, boxes[n]) for n in sorted(boxes)]
-    height, width = looks[0].pixels.shape[:2]
-    tracks = track_clip(frames, frame_size=(width, height))
-    by_time = {look.captured_us: n for n, look in enumerate(looks)}
-    persons = [_person(track, looks, boxes, by_time) for track in tracks]
-    return People(
-        tuple(person for person in persons if person is not None),
-        tuple(looks[n].captured_us for n in sorted(boxes)),
+    height, width = frames[0].pixels.shape[:2]
+    return Sights(
+        {frames[n].captured_us: _sights(frames[n], boxes[n]) for n in sorted(boxes)},
+        (width, height),
         memory,
     )
 
 
-def _person(
-    track: Track,
-    looks: Sequence[Look],
-    boxes: dict[int, Sequence[Box]],
-    by_time: dict[int, int],
-) -> Person | None:
-    """None where no box of the track leaves a crop that could be embedded."""
-    detections = tuple(
-        Detection(captured_us=round(step.time_s * SECOND_US), box=step.box) for step in track.steps
+def follow(sights: Sights, vectors: Array) -> list[Person]:
+    """vectors: (N, 256), the embeddings of `sights.all` -> the people, in the order of their
+    entering."""
+    embedded = iter(vectors)
+    tracker = Tracker(frame_size=sights.size)
+    sight_of: dict[int, Sight] = {}
+    for captured_us, seen in sights.frames.items():
+        looks = [Looks(next(embedded), sight.quality) for sight in seen]
+        tracker.step(captured_us / SECOND_US, [sight.box for sight in seen], looks)
+        sight_of |= {id(look): sight for look, sight in zip(looks, seen, strict=True)}
+    return [_person(track, sight_of) for track in tracker.tracks]
+
+
+def _person(track: Track, sight_of: dict[int, Sight]) -> Person:
+    seen = [sight_of[id(step.looks)] for step in track.steps]
+    return Person(
+        tuple(Detection(captured_us=sight.captured_us, box=sight.box) for sight in seen),
+        max(seen, key=lambda sight: sight.quality).crop,
+        pooled(step.looks for step in track.steps if step.looks is not None),
     )
-    best: tuple[float, Pixels] | None = None
-    for detection in detections:
-        n = by_time[detection.captured_us]
-        crop = crop_of(looks[n].pixels, detection.box)
-        if min(crop.shape[:2]) < MIN_CROP:
-            continue
-        frame_height, frame_width = looks[n].pixels.shape[:2]
-        value = quality(
-            crop,
-            detection.box,
-            frame_size=(frame_width, frame_height),
-            others=[other for other in boxes[n] if other is not detection.box],
-        )
-        if best is None or value > best[0]:
-            best = (value, crop)
-    return None if best is None else Person(detections, best[1], best[0])
+
+
+def _sights(frame: Frame, boxes: Sequence[Box]) -> tuple[Sight, ...]:
+    height, width = frame.pixels.shape[:2]
+    found = []
+    for box in boxes:
+        crop = crop_of(frame.pixels, box)
+        if can_show_a_person(crop):
+            others = [other for other in boxes if other is not box]
+            value = quality(crop, box, frame_size=(width, height), others=others)
+            found.append(Sight(frame.captured_us, box, crop, value))
+    return tuple(found)
 
 
 def crop_of(frame: Pixels, box: Box) -> Pixels:

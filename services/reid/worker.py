@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.reid.people import Look, People, find_people
+from services.reid.people import Frame, find_people, follow
 from shared.bus import Settlement
 from shared.camera_memory import CameraMemory
 from shared.errors import Malformed
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from services.reid.detectors.detector import Detector
     from services.reid.embedder import Embedder
-    from services.reid.people import Person
+    from services.reid.people import Person, Sights
     from shared.batching import Batcher
     from shared.blobs import BlobStore
     from shared.bus import Bus, Delivery
@@ -70,39 +70,40 @@ class EmbeddingWorker:
         if len(present) < len(bodies):
             return TrackletsEmbedded.of(clip, entry, Outcome.EXPIRED, "frames")
         try:
-            looks = await asyncio.to_thread(_looks, clip, present)
-            people = await self._find(clip, looks)
-            return await self._embedded(clip, entry, people)
+            frames = await asyncio.to_thread(_frames, clip, present)
+            sights = await self._find(clip, frames)
+            return await self._embedded(clip, entry, sights)
         except Malformed as error:
             log.warning("clip_unreadable", clip=clip.clip_id, error=str(error))
             return TrackletsEmbedded.of(clip, entry, Outcome.UNSCORED, error.code)
 
-    async def _find(self, clip: ClipReady, looks: Sequence[Look]) -> People:
+    async def _find(self, clip: ClipReady, frames: Sequence[Frame]) -> Sights:
         known = await self._memory.recall(clip.camera_id)
-        people = await asyncio.to_thread(
-            find_people, looks, self._detector, known.value, every=self._detect_every
+        sights = await asyncio.to_thread(
+            find_people, frames, self._detector, known.value, every=self._detect_every
         )
-        if people.memory is not None and people.memory != known.value:
+        if sights.memory is not None and sights.memory != known.value:
             version = (clip.born, clip.seq)
-            await self._memory.keep(clip.camera_id, people.memory, version, known)
-        return people
+            await self._memory.keep(clip.camera_id, sights.memory, version, known)
+        return sights
 
-    async def _embedded(self, clip: ClipReady, entry: str, people: People) -> TrackletsEmbedded:
+    async def _embedded(self, clip: ClipReady, entry: str, sights: Sights) -> TrackletsEmbedded:
         loaded = await self._rack.for_camera(clip.camera_id)
         tracklets: list[Tracklet] = []
-        if people.persons:
-            vectors = await self._embed(loaded, [person.crop for person in people.persons])
-            for n, (person, vector) in enumerate(zip(people.persons, vectors, strict=True)):
+        if seen := sights.all:
+            vectors = await self._embed(loaded, [sight.crop for sight in seen])
+            people = await asyncio.to_thread(follow, sights, vectors)
+            for n, person in enumerate(people):
                 crop = f"crops/{clip.camera_id}/{clip.epoch}/{clip.seq}-{n}.jpg"
                 await self._blobs.put(crop, encode_jpeg(person.crop, CROP_QUALITY))
-                tracklets.append(_tracklet(n, person, vector, crop))
+                tracklets.append(_tracklet(n, person, crop))
         return TrackletsEmbedded.of(
             clip,
             entry,
             Outcome.DONE,
             model=loaded.context.model,
             model_digest=loaded.context.model_digest,
-            detected_us=people.looked_us,
+            detected_us=tuple(sights.frames),
             tracklets=tuple(tracklets),
         )
 
@@ -112,18 +113,18 @@ def _settlement(outcome: TrackletsEmbedded, delivery: Delivery) -> Settlement:
     return Settlement(outputs=((TRACKLETS, outcome),), release=(delivery.entry_id,))
 
 
-def _tracklet(n: int, person: Person, vector: Array, crop: str) -> Tracklet:
+def _tracklet(n: int, person: Person, crop: str) -> Tracklet:
     return Tracklet(
         n=n,
         detections=person.detections,
         crop=crop,
-        quality=person.quality,
-        vector=vector.astype("<f2").tobytes(),
+        quality=person.looks.quality,
+        vector=person.looks.vector.astype("<f2").tobytes(),
     )
 
 
-def _looks(clip: ClipReady, bodies: Sequence[bytes]) -> list[Look]:
+def _frames(clip: ClipReady, bodies: Sequence[bytes]) -> list[Frame]:
     return [
-        Look(frame.captured_us, blacken(decode(body, "rgb"), clip.masks), frame.boxes)
+        Frame(frame.captured_us, blacken(decode(body, "rgb"), clip.masks), frame.boxes)
         for frame, body in zip(clip.owned, bodies, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Footage in over HTTP, alerts and trajectories out: every part real, the models those that ship."""
+"""Footage in over HTTP, alerts and trajectories out: every part and every model is real."""
 
 from __future__ import annotations
 

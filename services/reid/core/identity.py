@@ -7,50 +7,60 @@ comes second, and only for tracks that have no person yet. All settings are ours
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from services.reid.core.tracking import Step, TrackingSettings, distances, motion_of
+from services.reid.core.tracking import Step, TrackingSettings, cheapest, costs, motion_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
-
-    Vector = NDArray[np.float32]
+    from services.reid.core.looks import Looks
 
 
 @dataclass(frozen=True)
 class IdentitySettings:
-    """min_belief: an appearance is taken for a known person from here on. min_quality: a crop below
-    it opens no identity and joins none; its tracklet waits for a better one of the same track.
-    likeness: what a track's next box may differ in looks (cosine) at the least.
+    """min_belief: an appearance is taken for a known person from here on. votes: of a person's
+    tracklets, those most alike whose similarities are averaged.
+
+    enough_sights, enough_quality: a track is given its person as soon as so many boxes, and a crop
+    of such quality, tell what they look like; it is judged as it is when it has ended. min_quality:
+    a track whose best crop stays below it is nobody.
     """
 
     min_belief: float = 0.5
+    votes: int = 3
+    enough_sights: int = 4
+    enough_quality: float = 0.5
     min_quality: float = 0.15
-    likeness: float = 0.2
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """A tracklet as identity sees it: its boxes in the order of time, and its unit vector."""
+    """A tracklet as identity sees it: its boxes in the order of time, and its looks."""
 
     steps: tuple[Step, ...]
-    vector: Vector
-    quality: float
+    looks: Looks
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A known person whom a tracklet looks like. similarity: cosine of the nearest tracklet."""
+    """A tracklet of a known person. similarity: cosine."""
 
     person_id: str
     similarity: float
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A track that has no person yet. candidates: the known tracklets most alike. beside: persons
+    seen at its camera at the same time, whom it therefore cannot be."""
+
+    candidates: Sequence[Candidate]
+    beside: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -71,43 +81,45 @@ def continued(
     cost = np.full((len(trails), len(found)), np.inf)
     for row, trail in enumerate(trails):
         motion = motion_of(trail.steps, settings.tracking)
+        last_seen_s = trail.steps[-1].time_s
         for column, tracklet in enumerate(found):
-            first = tracklet.steps[0]
-            elapsed_s = first.time_s - trail.steps[-1].time_s
-            if not 0 < elapsed_s <= settings.tracking.max_gap_s:
-                continue
-            if float(trail.vector @ tracklet.vector) < settings.likeness:
-                continue
-            (distance,) = distances(motion, [first.box], elapsed_s, settings.tracking)
-            if distance <= settings.tracking.gate:
-                cost[row, column] = distance
-    return {column: row for row, column in _cheapest(cost)}
+            first = replace(tracklet.steps[0], looks=tracklet.looks)
+            if 0 < first.time_s - last_seen_s <= settings.tracking.max_gap_s:
+                cost[row, column] = costs(
+                    motion, last_seen_s, trail.looks, [first], settings.tracking
+                )[0]
+    return {column: row for row, column in cheapest(cost)}
+
+
+def ripe(looks: Looks, sights: int, settings: IdentitySettings) -> bool:
+    """Whether a track that goes on has shown enough of itself. sights: its boxes so far."""
+    return sights >= settings.enough_sights and looks.quality >= settings.enough_quality
 
 
 def recognised(
-    candidates: Sequence[Sequence[Candidate]],
-    together: Mapping[int, frozenset[str]],
-    belief: Belief,
-    settings: IdentitySettings,
+    strangers: Sequence[Stranger], belief: Belief, settings: IdentitySettings
 ) -> list[Verdict]:
-    """Who each tracklet is, by appearance.
-
-    candidates: of each tracklet. together: persons seen beside a tracklet at its camera, whom it
-    therefore cannot be. Two tracklets of one clip are never one person here.
-    """
-    persons = sorted({c.person_id for found in candidates for c in found})
-    column_of = {person: column for column, person in enumerate(persons)}
-    beliefs = np.zeros((len(candidates), len(persons)))
-    for row, found in enumerate(candidates):
-        for candidate in found:
-            if candidate.person_id not in together.get(row, frozenset()):
-                column = column_of[candidate.person_id]
-                beliefs[row, column] = max(beliefs[row, column], belief(candidate.similarity))
+    """Who each stranger is, by appearance. Two strangers are never one person here."""
+    similarities = [_by_person(it.candidates, settings.votes) for it in strangers]
+    persons = sorted({person for found in similarities for person in found})
+    beliefs = np.zeros((len(strangers), len(persons)))
+    for row, (stranger, found) in enumerate(zip(strangers, similarities, strict=True)):
+        for column, person in enumerate(persons):
+            if person in found and person not in stranger.beside:
+                beliefs[row, column] = belief(found[person])
     verdicts = [Verdict(None, 1.0 - float(row.max(initial=0.0))) for row in beliefs]
     cost = np.where(beliefs >= settings.min_belief, 1.0 - beliefs, np.inf)
-    for row, column in _cheapest(cost):
+    for row, column in cheapest(cost):
         verdicts[row] = Verdict(persons[column], float(beliefs[row, column]))
     return verdicts
+
+
+def _by_person(candidates: Iterable[Candidate], votes: int) -> dict[str, float]:
+    """The mean of each person's best similarities: one lucky crop makes nobody somebody else."""
+    of: dict[str, list[float]] = {}
+    for candidate in candidates:
+        of.setdefault(candidate.person_id, []).append(candidate.similarity)
+    return {person: float(np.mean(sorted(found)[-votes:])) for person, found in of.items()}
 
 
 @dataclass(frozen=True)
@@ -119,17 +131,3 @@ class Belief:
 
     def __call__(self, similarity: float) -> float:
         return 1.0 / (1.0 + math.exp(-(self.slope * similarity + self.offset)))
-
-
-def _cheapest(cost: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """The assignment of rows to columns with the lowest cost; infinite pairs are left out."""
-    if not cost.size:
-        return []
-    possible = np.isfinite(cost)
-    # A finite price keeps the assignment solvable where some row has no possible column.
-    rows, columns = linear_sum_assignment(np.where(possible, cost, 1e6))
-    return [
-        (int(row), int(column))
-        for row, column in zip(rows, columns, strict=True)
-        if possible[row, column]
-    ]

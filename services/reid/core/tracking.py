@@ -6,7 +6,9 @@ tracks that are left. Motion is a constant-velocity Kalman filter, as in SORT (B
 2016), but in units of the person's own height and seconds instead of pixels and frames. That makes
 its gate widen with the time between two looks: at 10 looks a second it is a fraction of a body, at
 the 0.8 s of a thinned clip, in which a walker's boxes no longer overlap and IoU says nothing, it
-reaches as far as a walker does.
+reaches as far as a walker does. Where two could have walked to either box, their looks decide, as
+in DeepSORT (Wojke et al., "Simple online and realtime tracking with a deep association metric",
+ICIP 2017).
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from services.reid.core.looks import pooled
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from services.reid.core.looks import Looks
     from shared.messages import Box
 
     Floats = NDArray[np.float64]
@@ -40,6 +45,8 @@ class TrackingSettings:
     gate: squared Mahalanobis distance beyond which two boxes are two people: 99.9 % of three
     dimensions. reach: and never farther than this many heights, whatever the filter believes.
     max_gap_s: a track that was not seen for longer has ended.
+    looks_weight: what a cosine lower by one adds to a squared distance. likeness: cosine below
+    which two boxes are two people, wherever they are.
     """
 
     sure: float = 0.5
@@ -51,6 +58,8 @@ class TrackingSettings:
     gate: float = 16.3
     reach: float = 2.0
     max_gap_s: float = 2.5
+    looks_weight: float = 20.0
+    likeness: float = 0.4
 
 
 DEFAULTS = TrackingSettings()
@@ -58,10 +67,11 @@ DEFAULTS = TrackingSettings()
 
 @dataclass(frozen=True)
 class Step:
-    """A box of a track, and when it was seen."""
+    """A box of a track, and when it was seen. looks: None where nothing is known of them."""
 
     time_s: float
     box: Box
+    looks: Looks | None = None
 
 
 @dataclass(eq=False)
@@ -75,6 +85,12 @@ class Track:
     @property
     def last_seen_s(self) -> float:
         return self.steps[-1].time_s
+
+    @property
+    def looks(self) -> Looks | None:
+        """Of all its steps together."""
+        known = [step.looks for step in self.steps if step.looks is not None]
+        return pooled(known) if known else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,30 +142,35 @@ class Tracker:
         self.tracks: list[Track] = []
         self._alive: list[Track] = []
 
-    def step(self, time_s: float, boxes: Iterable[Box]) -> list[tuple[Track, Box]]:
+    def step(
+        self, time_s: float, boxes: Iterable[Box], looks: Sequence[Looks | None] | None = None
+    ) -> list[tuple[Track, Box]]:
         """The track of each box that has one. Doubtful boxes that continue nothing have none.
 
-        Raises ValueError where time does not go forward.
+        looks: of each box, in their order. Raises ValueError where time does not go forward, or
+        where there are more or fewer looks than boxes.
         """
         settings = self._settings
         self._alive = [track for track in self._alive if self._may_return(track, time_s)]
         if any(time_s <= track.last_seen_s for track in self._alive):
             raise ValueError(f"frames must be in the order of time; {time_s} s is not new")
         boxes = list(boxes)
-        sure = [box for box in boxes if box.confidence >= settings.sure]
-        doubtful = [box for box in boxes if settings.doubtful <= box.confidence < settings.sure]
+        known = [None] * len(boxes) if looks is None else looks
+        steps = [Step(time_s, box, seen) for box, seen in zip(boxes, known, strict=True)]
+        sure = [it for it in steps if it.box.confidence >= settings.sure]
+        doubtful = [it for it in steps if settings.doubtful <= it.box.confidence < settings.sure]
         waiting = list(self._alive)
-        found: list[tuple[Track, Box]] = []
+        found: list[tuple[Track, Step]] = []
         for candidates in (sure, doubtful):
-            pairs = self._associate(waiting, candidates, time_s)
+            pairs = self._associate(waiting, candidates)
             found.extend(pairs)
             taken = {id(track) for track, _ in pairs}
             waiting = [track for track in waiting if id(track) not in taken]
-        for track, box in found:
-            self._extend(track, time_s, box)
-        known = {id(box) for _, box in found}
-        found.extend((self._begin(time_s, box), box) for box in sure if id(box) not in known)
-        return found
+        for track, step in found:
+            self._extend(track, step)
+        followed = {id(step) for _, step in found}
+        found.extend((self._begin(step), step) for step in sure if id(step) not in followed)
+        return [(track, step.box) for track, step in found]
 
     def _may_return(self, track: Track, time_s: float) -> bool:
         elapsed_s = time_s - track.last_seen_s
@@ -163,32 +184,25 @@ class Tracker:
         return bool(0 <= x <= width and 0 <= foot - motion.height / 2 <= height)
 
     def _associate(
-        self, tracks: Sequence[Track], boxes: Sequence[Box], time_s: float
-    ) -> list[tuple[Track, Box]]:
-        if not tracks or not boxes:
+        self, tracks: Sequence[Track], steps: Sequence[Step]
+    ) -> list[tuple[Track, Step]]:
+        if not tracks or not steps:
             return []
         cost = np.stack(
             [
-                distances(track.motion, boxes, time_s - track.last_seen_s, self._settings)
+                costs(track.motion, track.last_seen_s, track.looks, steps, self._settings)
                 for track in tracks
             ]
         )
-        impossible = cost > self._settings.gate
-        # A finite price keeps the assignment solvable; such pairs are dropped afterwards.
-        rows, columns = linear_sum_assignment(np.where(impossible, 1e3, cost))
-        return [
-            (tracks[row], boxes[column])
-            for row, column in zip(rows, columns, strict=True)
-            if not impossible[row, column]
-        ]
+        return [(tracks[row], steps[column]) for row, column in cheapest(cost)]
 
-    def _extend(self, track: Track, time_s: float, box: Box) -> None:
-        moved = track.motion.after(time_s - track.last_seen_s, self._settings)
-        track.motion = moved.seeing(box, self._settings)
-        track.steps.append(Step(time_s, box))
+    def _extend(self, track: Track, step: Step) -> None:
+        moved = track.motion.after(step.time_s - track.last_seen_s, self._settings)
+        track.motion = moved.seeing(step.box, self._settings)
+        track.steps.append(step)
 
-    def _begin(self, time_s: float, box: Box) -> Track:
-        track = Track(len(self.tracks), [Step(time_s, box)], Motion.of(box, self._settings))
+    def _begin(self, step: Step) -> Track:
+        track = Track(len(self.tracks), [step], Motion.of(step.box, self._settings))
         self.tracks.append(track)
         self._alive.append(track)
         return track
@@ -219,14 +233,36 @@ def distances(
     return distance
 
 
-def track_clip(
-    frames: Iterable[tuple[float, Sequence[Box]]],
+def costs(
+    motion: Motion,
+    last_seen_s: float,
+    looks: Looks | None,
+    steps: Sequence[Step],
     settings: TrackingSettings = DEFAULTS,
-    *,
-    frame_size: tuple[int, int] | None = None,
-) -> list[Track]:
-    """frames: (time in seconds, boxes) in the order of capture -> the clip's people."""
-    tracker = Tracker(settings, frame_size=frame_size)
-    for time_s, boxes in frames:
-        tracker.step(time_s, boxes)
-    return tracker.tracks
+) -> Floats:
+    """What it costs to take each step, all of one moment, for the next of somebody who was last
+    seen moving and looking like this; infinite where they cannot be one person."""
+    cost = distances(motion, [step.box for step in steps], steps[0].time_s - last_seen_s, settings)
+    cost[cost > settings.gate] = np.inf
+    for n, step in enumerate(steps):
+        if looks is None or step.looks is None:
+            continue
+        likeness = looks.likeness(step.looks)
+        cost[n] += settings.looks_weight * (1.0 - likeness)
+        if likeness < settings.likeness:
+            cost[n] = np.inf
+    return cost
+
+
+def cheapest(cost: Floats) -> list[tuple[int, int]]:
+    """The assignment of rows to columns with the lowest cost; infinite pairs are left out."""
+    if not cost.size:
+        return []
+    possible = np.isfinite(cost)
+    # A finite price keeps the assignment solvable where some row has no possible column.
+    rows, columns = linear_sum_assignment(np.where(possible, cost, 1e6))
+    return [
+        (int(row), int(column))
+        for row, column in zip(rows, columns, strict=True)
+        if possible[row, column]
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, Index, LargeBinary, String
@@ -20,12 +21,23 @@ class Base(DeclarativeBase):
     type_annotation_map = INTEGERS
 
 
+class How(StrEnum):
+    """How a tracklet came to its person: it continues a track that has one, it was recognised by
+    its looks, or nobody knew it; or why it has none: its track has not shown enough yet, or ended
+    before it did."""
+
+    CONTINUED = "continued"
+    ALIKE = "alike"
+    NEW = "new"
+    WAITING = "waiting"
+    NOBODY = "nobody"
+
+
 class TrackletRow(Base):
     """A tracklet, its vector, and the person that the gallery takes it for.
 
     vector: float16, unit length. boxes: [time, x, y, width, height] each, in the order of time.
-    person_id: NULL while the tracklet's looks do not suffice and its track has no person yet.
-    how: continued (the same track), alike (by appearance), new (nobody known), waiting.
+    person_id: NULL while its track has no person. how: it came to its person, or did not.
     revision: grows with every change; what follows the table reads what is above its last one.
     """
 
@@ -47,7 +59,10 @@ class TrackletRow(Base):
     how: Mapped[str] = mapped_column(String(16))
     revision: Mapped[int] = mapped_column(index=True)
 
-    __table_args__ = (Index("ix_tracklets_camera_end", "camera_id", "end_us"),)
+    __table_args__ = (
+        Index("ix_tracklets_camera_end", "camera_id", "end_us"),
+        Index("ix_tracklets_camera_how", "camera_id", "how"),
+    )
 
 
 class TrackletCursorRow(CursorColumns, Base):

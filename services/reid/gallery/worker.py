@@ -16,13 +16,17 @@ from services.reid.core.identity import (
     Belief,
     Candidate,
     IdentitySettings,
+    Stranger,
     Verdict,
     continued,
     recognised,
+    ripe,
 )
+from services.reid.core.looks import Looks, pooled
 from services.reid.core.tracking import Step
 from services.reid.gallery.belief import belief_of
 from services.reid.gallery.tables import (
+    How,
     OutboxRow,
     TrackletCursorRow,
     TrackletOutcomeRow,
@@ -60,6 +64,28 @@ log = structlog.get_logger(__name__)
 
 NEIGHBOURS = 64
 """Nearest tracklets that are asked for when a track has no person yet (ours)."""
+
+
+@dataclass(frozen=True, eq=False)
+class WaitingTrack:
+    """The tracklets of a track that has no person yet, as one. sights: its boxes."""
+
+    rows: Sequence[TrackletRow]
+    looks: Looks
+    sights: int
+
+    @classmethod
+    def of(cls, rows: Sequence[TrackletRow]) -> WaitingTrack:
+        looks = pooled(_looks(row) for row in rows)
+        return cls(rows, looks, sum(len(row.boxes) for row in rows))
+
+    @property
+    def start_us(self) -> int:
+        return min(row.start_us for row in self.rows)
+
+    @property
+    def end_us(self) -> int:
+        return max(row.end_us for row in self.rows)
 
 
 @dataclass
@@ -159,7 +185,7 @@ class GalleryWriter:
         message = TrackletsEmbedded.unpack(row.body)
         row.body = None
         sighted: list[TrackletRow] = []
-        if message.outcome is Outcome.DONE and message.tracklets:
+        if message.outcome is Outcome.DONE:
             sighted = await self._identify(session, message, taking)
         outcome = PersonsSighted(
             **message.model_dump(
@@ -194,21 +220,20 @@ class GalleryWriter:
             for n, tracklet in enumerate(message.tracklets)
         ]
         session.add_all(rows)
-        unknown = [
-            n
-            for n, row in enumerate(rows)
-            if row.person_id is None and row.quality >= self._settings.min_quality
-        ]
-        verdicts = await self._recognise(message, rows, found, unknown, taking)
+        await session.flush()
         resolved = [row for row in rows if row.person_id is not None]
-        for n, verdict in zip(unknown, verdicts, strict=True):
-            resolved += await self._give_person(session, rows[n], verdict, taking)
+        tracks = await self._ready(session, message, taking)
+        verdicts = await self._recognise(session, message, tracks, taking)
+        for track, verdict in zip(tracks, verdicts, strict=True):
+            resolved += _give_person(track, verdict, taking)
         taking.found += resolved
         await session.flush()
         return resolved
 
     async def _trails(self, session: AsyncSession, message: TrackletsEmbedded) -> list[TrackletRow]:
         """The newest tracklet of every track that may go on in this clip."""
+        if not message.tracklets:
+            return []
         start_us = min(d.captured_us for t in message.tracklets for d in t.detections)
         reach_us = int(self._settings.tracking.max_gap_s * SECOND_US)
         query = (
@@ -224,26 +249,51 @@ class GalleryWriter:
         newest = {row.track_id: row for row in await session.scalars(query)}
         return list(newest.values())
 
+    async def _ready(
+        self, session: AsyncSession, message: TrackletsEmbedded, taking: Taking
+    ) -> list[WaitingTrack]:
+        """The camera's tracks without a person that have shown enough of themselves, or have ended.
+        Those that ended and showed too little are nobody."""
+        query = (
+            select(TrackletRow)
+            .where(TrackletRow.camera_id == message.camera_id, TrackletRow.how == How.WAITING)
+            .order_by(TrackletRow.id)
+        )
+        rows_of: dict[str, list[TrackletRow]] = {}
+        for row in await session.scalars(query):
+            rows_of.setdefault(row.track_id, []).append(row)
+        ended_us = message.captured_us[-1] - int(self._settings.tracking.max_gap_s * SECOND_US)
+        ready = []
+        for track in map(WaitingTrack.of, rows_of.values()):
+            goes_on = track.end_us >= ended_us
+            if goes_on and not ripe(track.looks, track.sights, self._settings):
+                continue
+            # A model that is no longer in use will never see more of it.
+            comparable = track.rows[0].model_digest == message.model_digest
+            if comparable and track.looks.quality >= self._settings.min_quality:
+                ready.append(track)
+                continue
+            for row in track.rows:
+                row.how, row.revision = How.NOBODY, taking.next_revision()
+        return ready
+
     async def _recognise(
         self,
+        session: AsyncSession,
         message: TrackletsEmbedded,
-        rows: Sequence[TrackletRow],
-        found: Sequence[Appearance],
-        unknown: Sequence[int],
+        tracks: Sequence[WaitingTrack],
         taking: Taking,
     ) -> list[Verdict]:
-        if not unknown:
+        if not tracks:
             return []
         space = await self._spaces.of(message.model_digest or "")
-        candidates = []
-        for n in unknown:
-            hits = await space.search(found[n].vector, NEIGHBOURS)
+        strangers = []
+        for track in tracks:
+            hits = await space.search(track.looks.vector, NEIGHBOURS)
             near = [Candidate(hit.entry.person_id, hit.similarity) for hit in hits]
-            near += _alike(found[n], taking.found)
-            candidates.append(near)
-        beside = frozenset(row.person_id for row in rows if row.person_id is not None)
-        together = dict.fromkeys(range(len(unknown)), beside)
-        return recognised(candidates, together, await self._belief(message), self._settings)
+            near += _alike(track.looks, taking.found)
+            strangers.append(Stranger(near, await _beside(session, message.camera_id, track)))
+        return recognised(strangers, await self._belief(message), self._settings)
 
     async def _belief(self, message: TrackletsEmbedded) -> Belief:
         """What the model's card makes of a similarity."""
@@ -253,28 +303,32 @@ class GalleryWriter:
             self._beliefs[name] = belief_of(card)
         return self._beliefs[name]
 
-    async def _give_person(
-        self, session: AsyncSession, row: TrackletRow, verdict: Verdict, taking: Taking
-    ) -> list[TrackletRow]:
-        """Gives a tracklet its person, and the tracklets of its track that waited for one."""
-        person_id = verdict.person_id or str(ULID())
-        how = "alike" if verdict.person_id else "new"
-        waiting = await session.scalars(
-            select(TrackletRow).where(
-                TrackletRow.track_id == row.track_id, TrackletRow.person_id.is_(None)
-            )
-        )
-        given = [row, *(other for other in waiting if other is not row)]
-        for other in given:
-            other.person_id, other.confidence, other.how = person_id, verdict.belief, how
-            other.revision = taking.next_revision()
-        return given
+
+async def _beside(session: AsyncSession, camera_id: str, track: WaitingTrack) -> frozenset[str]:
+    """Persons that the camera saw while it saw this track."""
+    query = select(TrackletRow.person_id).where(
+        TrackletRow.camera_id == camera_id,
+        TrackletRow.end_us >= track.start_us,
+        TrackletRow.start_us <= track.end_us,
+        TrackletRow.person_id.is_not(None),
+    )
+    return frozenset(person for person in await session.scalars(query) if person is not None)
 
 
-def _alike(appearance: Appearance, rows: Sequence[TrackletRow]) -> list[Candidate]:
+def _give_person(track: WaitingTrack, verdict: Verdict, taking: Taking) -> Sequence[TrackletRow]:
+    """All tracklets of a track get its person."""
+    person_id = verdict.person_id or str(ULID())
+    for row in track.rows:
+        row.person_id, row.confidence = person_id, verdict.belief
+        row.how = How.ALIKE if verdict.person_id else How.NEW
+        row.revision = taking.next_revision()
+    return track.rows
+
+
+def _alike(looks: Looks, rows: Sequence[TrackletRow]) -> list[Candidate]:
     """Candidates among what this transaction has added."""
     return [
-        Candidate(row.person_id, float(appearance.vector @ _vector(row.vector)))
+        Candidate(row.person_id, looks.likeness(_looks(row)))
         for row in rows
         if row.person_id is not None
     ]
@@ -302,14 +356,14 @@ def _row(
         crop=tracklet.crop,
         person_id=trail.person_id if trail else None,
         confidence=trail.confidence if trail and known else 0.0,
-        how="continued" if known else "waiting",
+        how=How.CONTINUED if known else How.WAITING,
         revision=taking.next_revision(),
     )
 
 
 def _appearance(tracklet: Tracklet) -> Appearance:
     steps = tuple(Step(d.captured_us / SECOND_US, d.box) for d in tracklet.detections)
-    return Appearance(steps, _vector(tracklet.vector), tracklet.quality)
+    return Appearance(steps, _looks(tracklet))
 
 
 def _appearance_of_row(row: TrackletRow) -> Appearance:
@@ -317,11 +371,11 @@ def _appearance_of_row(row: TrackletRow) -> Appearance:
         Step(t / SECOND_US, Box(x=x, y=y, width=width, height=height))
         for t, x, y, width, height in row.boxes
     )
-    return Appearance(steps, _vector(row.vector), row.quality)
+    return Appearance(steps, _looks(row))
 
 
-def _vector(packed: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.frombuffer(packed, "<f2").astype(np.float32)
+def _looks(stored: Tracklet | TrackletRow) -> Looks:
+    return Looks(np.frombuffer(stored.vector, "<f2").astype(np.float32), stored.quality)
 
 
 def _sighting(row: TrackletRow) -> Sighting:

@@ -14,7 +14,7 @@ from services.reid.core.identity import IdentitySettings
 from services.reid.gallery.cache import GalleryCache
 from services.reid.gallery.schema import MIGRATIONS
 from services.reid.gallery.spaces import Spaces
-from services.reid.gallery.tables import LeaseRow, OriginRow, OutboxRow, TrackletRow
+from services.reid.gallery.tables import How, LeaseRow, OriginRow, OutboxRow, TrackletRow
 from services.reid.gallery.worker import GalleryWriter
 from shared.bus import Delivery
 from shared.database import Database, migrate_once
@@ -97,7 +97,7 @@ class Gallery:
         self.writer = GalleryWriter(
             database, self.spaces, OneModelStore(), self.relay, 1, IdentitySettings()
         )
-        self.leadership = Leadership(database, LeaseRow, "gallery", "me", health.vital("g"))
+        self.leadership = Leadership(database, LeaseRow, "gallery", health.vital("g"))
 
     async def lead(self) -> Lease:
         lease = await self.leadership._acquire()
@@ -173,6 +173,23 @@ async def test_a_poor_crop_waits_for_a_better_one_of_its_track(gallery):
     assert None not in persons.values()
     told = (await gallery.said())[1].sightings
     assert {sighting.sighting_id for sighting in told} == {"gate/1/0/0", "gate/1/1/0"}
+
+
+async def test_who_ended_before_they_showed_enough_is_judged_by_what_there_is(gallery):
+    """Seen for one look, then the street is empty."""
+    short = tracklet(0, "anna", at(0), x=50)
+    short = short.model_copy(update={"detections": short.detections[:1]})
+    await gallery.take(clip(0, short), clip(1), clip(2))
+    told = [[s.sighting_id for s in outcome.sightings] for outcome in await gallery.said()]
+    assert [name for names in told for name in names] == ["gate/1/0/0"]
+
+
+async def test_who_showed_too_little_and_has_gone_is_nobody(gallery):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50, quality=0.05)), clip(1), clip(2))
+    assert all(outcome.sightings == () for outcome in await gallery.said())
+    async with gallery.database.reading() as session:
+        (row,) = await session.scalars(select(TrackletRow))
+    assert (row.person_id, row.how) == (None, How.NOBODY)
 
 
 async def test_clips_are_taken_in_their_order_whatever_comes_first(gallery):
@@ -288,9 +305,7 @@ async def test_a_full_disk_costs_the_snapshot_and_nothing_else(gallery, tmp_path
 async def test_sightings_go_out_in_order_and_once(gallery):
     for seq in range(5):
         await gallery.take(clip(seq, tracklet(0, "anna", at(seq), x=50 + 48 * seq, seed=seq)))
-    lease = await Leadership(
-        gallery.database, LeaseRow, "relay", "me", Health().vital("r")
-    )._acquire()
+    lease = await Leadership(gallery.database, LeaseRow, "relay", Health().vital("r"))._acquire()
     while await gallery.relay.relay_once(lease, limit=2):
         await asyncio.sleep(0)
     found = await gallery.bus.redis.xrange(SIGHTINGS.key(0))

@@ -8,9 +8,12 @@ from services.reid.core.identity import (
     Belief,
     Candidate,
     IdentitySettings,
+    Stranger,
     continued,
     recognised,
+    ripe,
 )
+from services.reid.core.looks import Looks
 from services.reid.core.tracking import Step
 from shared.messages import Box
 
@@ -30,7 +33,7 @@ def walk(start_s: float, x: float, speed: float = 15.0, looks: int = 4, vector=N
         Step(start_s + 0.8 * n, Box(x=x + speed * 0.8 * n, y=100, width=20, height=60))
         for n in range(looks)
     )
-    return Appearance(steps, unit(1) if vector is None else vector, 0.8)
+    return Appearance(steps, Looks(unit(1) if vector is None else vector, 0.8))
 
 
 def test_who_walks_on_is_the_same_person():
@@ -57,38 +60,48 @@ def test_somebody_who_looks_quite_different_is_not_the_same():
     assert continued([walk(0, x=100)], [other], SETTINGS) == {}
 
 
+def stranger(*beside: str, **similarities: float) -> Stranger:
+    """One tracklet of each person, so much alike."""
+    found = [Candidate(person, similarity) for person, similarity in similarities.items()]
+    return Stranger(found, frozenset(beside))
+
+
+def names(strangers) -> list[str | None]:
+    return [verdict.person_id for verdict in recognised(strangers, BELIEF, SETTINGS)]
+
+
 def test_a_sure_likeness_is_recognised_and_a_faint_one_is_not():
-    sure, faint = recognised(
-        [[Candidate("anna", 0.8)], [Candidate("ben", 0.3)]], {}, BELIEF, SETTINGS
-    )
+    sure, faint = recognised([stranger(anna=0.8), stranger(ben=0.3)], BELIEF, SETTINGS)
     assert (sure.person_id, faint.person_id) == ("anna", None)
     assert sure.belief == pytest.approx(BELIEF(0.8))
     assert faint.belief == pytest.approx(1 - BELIEF(0.3)), "how sure it is that nobody knows them"
 
 
-def test_two_people_of_one_clip_are_never_one_person():
-    both = [[Candidate("anna", 0.9), Candidate("ben", 0.6)], [Candidate("anna", 0.85)]]
-    verdicts = recognised(both, {}, BELIEF, SETTINGS)
-    assert [v.person_id for v in verdicts] in (["anna", None], ["ben", "anna"])
-    assert len({v.person_id for v in verdicts}) == 2
+def test_two_strangers_are_never_one_person():
+    both = names([stranger(anna=0.9, ben=0.6), stranger(anna=0.85)])
+    assert both in (["anna", None], ["ben", "anna"])
 
 
 def test_the_best_pairs_over_all_are_taken_not_the_first():
-    verdicts = recognised(
-        [
-            [Candidate("anna", 0.80), Candidate("ben", 0.78)],
-            [Candidate("anna", 0.82), Candidate("ben", 0.40)],
-        ],
-        {},
-        BELIEF,
-        SETTINGS,
-    )
-    assert [v.person_id for v in verdicts] == ["ben", "anna"]
+    assert names([stranger(anna=0.80, ben=0.78), stranger(anna=0.82, ben=0.40)]) == ["ben", "anna"]
 
 
 def test_nobody_is_who_stands_beside_them():
-    (verdict,) = recognised([[Candidate("anna", 0.95)]], {0: frozenset({"anna"})}, BELIEF, SETTINGS)
-    assert verdict.person_id is None
+    assert names([stranger("anna", anna=0.95)]) == [None]
+
+
+def test_one_lucky_crop_makes_nobody_somebody_else():
+    lucky = [Candidate("anna", 0.7), Candidate("anna", 0.2), Candidate("anna", 0.2)]
+    steady = [Candidate("ben", 0.6)] * 5
+    assert names([Stranger(lucky)]) == [None]
+    assert names([Stranger([*lucky, *steady])]) == ["ben"]
+
+
+@pytest.mark.parametrize(
+    ("sights", "quality", "enough"), [(4, 0.6, True), (3, 0.6, False), (9, 0.4, False)]
+)
+def test_a_track_is_judged_when_it_has_shown_enough_of_itself(sights, quality, enough):
+    assert ripe(Looks(unit(1), quality), sights, SETTINGS) is enough
 
 
 def test_belief_grows_with_likeness():

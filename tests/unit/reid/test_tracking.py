@@ -7,7 +7,8 @@ import motmetrics
 import numpy as np
 import pytest
 
-from services.reid.core.tracking import Tracker, TrackingSettings, track_clip
+from services.reid.core.looks import Looks
+from services.reid.core.tracking import Tracker, TrackingSettings
 from shared.messages import Box
 
 MARGIN = 0.02
@@ -96,10 +97,29 @@ def test_time_must_go_forward():
         tracker.step(1.0, [person(10)])
 
 
-def test_a_clip_gives_each_persons_boxes_in_order():
-    tracks = track_clip([(0.8 * n, [person(20.0 * n), person(300 - 20.0 * n)]) for n in range(4)])
-    assert [len(track.steps) for track in tracks] == [4, 4]
-    assert [step.time_s for step in tracks[0].steps] == [0.0, 0.8, 1.6, 2.4000000000000004]
+def test_where_two_cross_between_two_looks_their_clothes_tell_who_is_who():
+    """A second of darkness: by their places alone either could be either."""
+    red, blue = looks(1, 0.3), looks(0.3, 1)
+    tracker = Tracker()
+    tracker.step(0.0, [person(100), person(124)], [red, blue])
+    tracker.step(1.0, [person(112), person(113)], [blue, red])
+    assert [[step.box.x for step in track.steps] for track in tracker.tracks] == [
+        [100, 113],
+        [124, 112],
+    ]
+
+
+def test_somebody_who_looks_quite_different_is_somebody_else():
+    tracker = Tracker()
+    tracker.step(0.0, [person(100)], [looks(1, 0)])
+    tracker.step(0.4, [person(104)], [looks(0, 1)])
+    assert len(tracker.tracks) == 2
+
+
+def looks(*values):
+    vector = np.zeros(256, np.float32)
+    vector[: len(values)] = values
+    return Looks(vector / np.linalg.norm(vector), 0.8)
 
 
 def crossing_crowd(rng, *, dropout, spacing_s=0.1, people=8, frames=150):

@@ -75,7 +75,7 @@ def keep_log(database_url: str, writer: str, ttl_s: float) -> None:
 
     async def main() -> None:
         database = Database(database_url)
-        await Leadership(database, LeaseRow, "log", writer, Vital("log"), ttl_s).run(
+        await Leadership(database, LeaseRow, "log", Vital("log"), ttl_s).run(
             log_keeper(database, writer)
         )
 
@@ -88,7 +88,7 @@ def relay(database_url: str, bus_url: str) -> None:
     async def main() -> None:
         database, vital = Database(database_url), Vital("relay")
         relay = Relay(database, Bus(bus_url), EVENTS, outbox=Outbox, origin=Origin, vital=vital)
-        await Leadership(database, LeaseRow, "relay", str(os.getpid()), vital, 1.0).run(relay.run)
+        await Leadership(database, LeaseRow, "relay", vital, 1.0).run(relay.run)
 
     asyncio.run(main())
 

@@ -20,7 +20,7 @@ TTL_S = 1.0
 
 
 def compete(database, holder, *, vital=None, ttl_s=TTL_S) -> Leadership:
-    return Leadership(database, LeaseRow, "log", holder, vital or Vital(holder), ttl_s)
+    return Leadership(database, LeaseRow, "log", vital or Vital(holder), ttl_s, holder)
 
 
 @asynccontextmanager

@@ -171,7 +171,7 @@ async def test_relays_that_are_killed_anywhere_lose_nothing_and_double_nothing(
         process.kill()
         await end_of(process)
     last = make_relay(database, bus)
-    leadership = Leadership(database, LeaseRow, "relay", "test", Vital("relay"), 1.0)
+    leadership = Leadership(database, LeaseRow, "relay", Vital("relay"), 1.0)
     running = asyncio.create_task(leadership.run(last.run))
     await until(lambda: _has_at_least(bus, total))
     await until(lambda: _nothing_waits(database))

@@ -380,6 +380,28 @@ async def test_a_task_that_dies_makes_unready_and_is_started_again():
         assert (await client.get("/readyz")).status_code == 200
 
 
+async def test_a_task_that_trips_over_a_cancelled_future_is_started_again_too():
+    lives = []
+
+    @asynccontextmanager
+    async def lifespan(app, health):
+        async def work():
+            lives.append(len(lives))
+            health.vital("work").well()
+            abandoned = asyncio.get_running_loop().create_future()
+            abandoned.cancel()
+            await abandoned
+
+        yield {"work": work}
+
+    async with running(lifespan) as client:
+        await until(lambda: lives)
+        await asyncio.sleep(0.05)
+        reasons = (await client.get("/readyz")).json()["reasons"]
+        assert reasons["work"].startswith("died: CancelledError")
+        await until(lambda: len(lives) == 2)
+
+
 async def test_a_task_that_ends_is_not_well_either():
     @asynccontextmanager
     async def lifespan(app, health):

@@ -10,6 +10,7 @@ const LOCALES = { en: "en-GB", zh: "zh-CN" };
 
 let words = {};
 let current = "en";
+let locale = LOCALES.en;
 let formats = new Map();
 
 /** The language that was chosen before, else the browser's. */
@@ -23,8 +24,9 @@ export function preferred() {
 export async function speak(language) {
   words = await get(`/page/words/${language}.json`);
   current = language;
+  locale = localeOf(language);
   formats = new Map();
-  document.documentElement.lang = LOCALES[language];
+  document.documentElement.lang = locale;
   document.title = t("page.title");
   tellAgain();
 }
@@ -110,6 +112,12 @@ const UNITS = [
   ["second", 1],
 ];
 
+/** The reader's own country where they speak this language there: it knows how times are written. */
+function localeOf(language) {
+  const own = navigator.languages.find((tag) => tag.toLowerCase().startsWith(language));
+  return own ?? LOCALES[language];
+}
+
 function written(value) {
   return typeof value === "number" ? number(value) : String(value ?? "");
 }
@@ -120,6 +128,6 @@ function plural(count) {
 
 function format(kind, options) {
   const key = kind + JSON.stringify(options);
-  if (!formats.has(key)) formats.set(key, new Intl[kind](LOCALES[current], options));
+  if (!formats.has(key)) formats.set(key, new Intl[kind](locale, options));
   return formats.get(key);
 }

@@ -3,23 +3,27 @@
 const WINDOW_MS = 45_000;
 const STILL_MS = 8_000;
 
-/** Counters that grow by whole clips are measured from growth to growth, lest the rate waver. */
+/**
+ * Measured from growth to growth: a counter that grows by whole clips would else make the rate
+ * waver. leastMs: for how long it must have grown before it says anything.
+ */
 export class FrameRate {
   #growths = [];
+  #count = null;
   #leastMs;
 
-  /** leastMs: for how long a count must be watched before it says anything. */
   constructor(leastMs) {
     this.#leastMs = leastMs;
   }
 
   /** Frames a second now, by a count that was reached at `at`; in ms. Null: not known yet. */
   learn(count, at, now) {
-    const last = this.#growths.at(-1);
-    if (last !== undefined && count < last.count) this.#growths = [];
-    if (count !== this.#growths.at(-1)?.count) this.#growths.push({ count, at });
+    if (this.#count !== null && count < this.#count) this.#growths = [];
+    // When the first count was reached nobody has seen.
+    if (this.#count !== null && count > this.#count) this.#growths.push({ count, at });
+    this.#count = count;
     while (this.#growths.length > 2 && this.#growths[0].at < now - WINDOW_MS) this.#growths.shift();
-    return this.#rate(now);
+    return this.#growths.length ? this.#rate(now) : null;
   }
 
   #rate(now) {

@@ -96,15 +96,16 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("tracklets", schema=None) as batch_op:
         batch_op.create_index("ix_tracklets_camera_end", ["camera_id", "end_us"], unique=False)
+        batch_op.create_index("ix_tracklets_camera_how", ["camera_id", "how"], unique=False)
         batch_op.create_index(batch_op.f("ix_tracklets_person_id"), ["person_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_tracklets_revision"), ["revision"], unique=False)
-
 
 
 def downgrade() -> None:
     with op.batch_alter_table("tracklets", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_tracklets_revision"))
         batch_op.drop_index(batch_op.f("ix_tracklets_person_id"))
+        batch_op.drop_index("ix_tracklets_camera_how")
         batch_op.drop_index("ix_tracklets_camera_end")
 
     op.drop_table("tracklets")
