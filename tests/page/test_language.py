@@ -91,3 +91,22 @@ async def test_a_chinese_browser_is_greeted_in_chinese(visit):
     await visitor.enter(None)
     await visitor.sees(".gate h2", "凭票据进入本页面")
     assert await visitor.page.title() == "城市大脑 CityBrain"
+
+
+@pytest.mark.browser
+@pytest.mark.asyncio(loop_scope="package")
+@pytest.mark.parametrize(
+    ("locale", "language", "time"),
+    [
+        ("en-US", "en-GB", r"^\d{1,2}:\d\d:\d\d\s[AP]M$"),
+        ("zh-TW", "zh-CN", r"^\d\d:\d\d:\d\d$"),
+        ("fr-FR", "en-GB", r"^\d\d:\d\d:\d\d$"),
+    ],
+)
+async def test_times_are_written_as_the_readers_country_writes_them_in_these_words(
+    visit, fresh_ticket, locale, language, time
+):
+    visitor = await visit(locale=locale)
+    await visitor.enter(await fresh_ticket())
+    await expect(visitor.at(".bar .clock")).to_have_text(re.compile(time))
+    await expect(visitor.at("html")).to_have_attribute("lang", language)

@@ -8,6 +8,9 @@ export const LANGUAGES = { en: "English", zh: "中文" };
 const KEPT = "citybrain.language";
 const LOCALES = { en: "en-GB", zh: "zh-CN" };
 
+/** Without a locale of its own the system makes some browsers speak "en-US@posix". */
+const WELL_FORMED = /^[a-z]{2,3}(-[a-z]{4})?(-([a-z]{2}|\d{3}))?$/i;
+
 let words = {};
 let current = "en";
 let locale = LOCALES.en;
@@ -26,7 +29,7 @@ export async function speak(language) {
   current = language;
   locale = localeOf(language);
   formats = new Map();
-  document.documentElement.lang = locale;
+  document.documentElement.lang = LOCALES[language];
   document.title = t("page.title");
   tellAgain();
 }
@@ -68,14 +71,13 @@ export function score(value) {
 }
 
 /** The time of day; with the date where it is not today's. */
-export function clockTime(date) {
+export function clockTime(date, { hasSeconds = true } = {}) {
   const isToday = date.toDateString() === new Date().toDateString();
-  const day = isToday ? {} : { month: "short", day: "numeric" };
-  return format("DateTimeFormat", {
-    ...day,
-    timeStyle: isToday ? "medium" : undefined,
-    ...(isToday ? {} : { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
-  }).format(date);
+  const options = isToday
+    ? { timeStyle: hasSeconds ? "medium" : "short" }
+    : { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" };
+  if (!isToday && hasSeconds) options.second = "2-digit";
+  return format("DateTimeFormat", options).format(date);
 }
 
 /** Date, time and zone in full. */
@@ -112,9 +114,18 @@ const UNITS = [
   ["second", 1],
 ];
 
-/** The reader's own country where they speak this language there: it knows how times are written. */
+/**
+ * How the reader's own country writes times, where it speaks this language in the same script: a
+ * reader in Taipei gets our simplified words, and no traditional ones between them.
+ */
 function localeOf(language) {
-  const own = navigator.languages.find((tag) => tag.toLowerCase().startsWith(language));
+  const script = (tag) => new Intl.Locale(tag).maximize().script;
+  const own = navigator.languages.find(
+    (tag) =>
+      WELL_FORMED.test(tag) &&
+      new Intl.Locale(tag).language === language &&
+      script(tag) === script(LOCALES[language]),
+  );
   return own ?? LOCALES[language];
 }
 

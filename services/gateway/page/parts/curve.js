@@ -73,7 +73,7 @@ export class Curve {
     const drawn = marks(paints, THRESHOLD, () => this.#view);
     const line = (plot) => drawn.twoColoured(plot, "curve", "alarm");
     return {
-      padding: this.#isDetailed ? [8, 8, 0, 0] : [2, 0, 2, 0],
+      padding: this.#isDetailed ? [8, 28, 0, 0] : [2, 0, 2, 0],
       legend: { show: false },
       cursor: { show: this.#isDetailed, y: false, drag: { x: false, y: false } },
       scales: {
@@ -112,7 +112,8 @@ function topOf(high) {
 function axes(paints, font) {
   const shared = { stroke: paints.quiet, font: `11px ${font}` };
   const faint = { stroke: paints.line, width: 1 };
-  const time = (_, splits) => splits.map((seconds) => clockTime(new Date(seconds * 1000)));
+  const time = (_, splits, _axis, _space, stepS) =>
+    splits.map((seconds) => clockTime(new Date(seconds * 1000), { hasSeconds: stepS < 60 }));
   const figure = (_, splits) => splits.map((value) => score(value));
   return [
     { ...shared, grid: { show: false }, ticks: faint, size: 28, space: 90, values: time },

@@ -8,7 +8,9 @@ import { picture } from "./picture.js";
 const LEAST_MS = 10_000;
 const MARGIN = 0.06;
 
-const TICKS = 4;
+/** Times below the axis, as many as its width has room for. */
+const TICKS = { least: 2, most: 4 };
+const TICK_PX = 90;
 
 /** Pixels that a crop, a number and a confidence need before the next stay in their lane. */
 const ROOM = { all: 104, number: 60, crop: 34 };
@@ -31,7 +33,7 @@ export function itinerary(trajectory, width) {
     return bar(stay, n, rows.indexOf(stay.camera_id), span, room);
   });
   const field = el("div", { class: "field" }, ways(trajectory.stays, rows, span), stays);
-  const axis = el("div", { class: "axis" }, ticks(span));
+  const axis = el("div", { class: "axis" }, ticks(span, width));
   return placed(el("div", { class: "itinerary", "aria-hidden": "true" }, labels, field, axis), {
     rows: rows.length,
   });
@@ -75,9 +77,10 @@ function ways(stays, rows, span) {
   return svg("svg", { class: "ways", viewBox: "0 0 1 1", preserveAspectRatio: "none" }, lines);
 }
 
-function ticks(span) {
-  return Array.from({ length: TICKS }, (_, n) => {
-    const share = n / (TICKS - 1);
+function ticks(span, width) {
+  const length = Math.min(Math.max(Math.floor(width / TICK_PX), TICKS.least), TICKS.most);
+  return Array.from({ length }, (_, n) => {
+    const share = n / (length - 1);
     const date = new Date(span.from + share * span.length);
     return placed(
       el("span", { class: "tick" }, () => clockTime(date)),

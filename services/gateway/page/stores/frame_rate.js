@@ -5,11 +5,13 @@ const STILL_MS = 8_000;
 
 /**
  * Measured from growth to growth: a counter that grows by whole clips would else make the rate
- * waver. leastMs: for how long it must have grown before it says anything.
+ * waver. leastMs: for how long it must have grown before it says anything; a counter that has not
+ * grown at all for a while says 0.
  */
 export class FrameRate {
   #growths = [];
   #count = null;
+  #since = null;
   #leastMs;
 
   constructor(leastMs) {
@@ -18,12 +20,14 @@ export class FrameRate {
 
   /** Frames a second now, by a count that was reached at `at`; in ms. Null: not known yet. */
   learn(count, at, now) {
+    this.#since ??= now;
     if (this.#count !== null && count < this.#count) this.#growths = [];
     // When the first count was reached nobody has seen.
     if (this.#count !== null && count > this.#count) this.#growths.push({ count, at });
     this.#count = count;
     while (this.#growths.length > 2 && this.#growths[0].at < now - WINDOW_MS) this.#growths.shift();
-    return this.#growths.length ? this.#rate(now) : null;
+    if (this.#growths.length) return this.#rate(now);
+    return now - this.#since > WINDOW_MS ? 0 : null;
   }
 
   #rate(now) {
