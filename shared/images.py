@@ -157,15 +157,20 @@ def blacken(pixels: Pixels, masks: Sequence[Polygon]) -> Pixels:
     if not masks:
         return pixels
     height, width = pixels.shape[:2]
-    hidden = np.asarray(_stencil(tuple(masks), width, height))
+    hidden = stencil(masks, width, height)
     masked = pixels.copy()
     masked[hidden] = 0
     return masked
 
 
-def _stencil(masks: tuple[Polygon, ...], width: int, height: int) -> NDArray[np.bool_]:
+def stencil(polygons: Sequence[Polygon], width: int, height: int) -> NDArray[np.bool_]:
+    """(height, width): true inside the polygons. Not to be written to."""
+    return _stencil(tuple(polygons), width, height)
+
+
+def _stencil(polygons: tuple[Polygon, ...], width: int, height: int) -> NDArray[np.bool_]:
     canvas = Image.new("1", (width, height))
     draw = ImageDraw.Draw(canvas)
-    for mask in masks:
-        draw.polygon([(x * width, y * height) for x, y in mask.points], fill=1)
+    for polygon in polygons:
+        draw.polygon([(x * width, y * height) for x, y in polygon.points], fill=1)
     return np.asarray(canvas, dtype=np.bool_)

@@ -91,6 +91,7 @@ class ClipReady(ClipIdentity):
     ready_us: int
     expires_us: int
     masks: tuple[Polygon, ...] = ()
+    unwatched: tuple[Polygon, ...] = ()
     only: Group | None = None
 
     @property

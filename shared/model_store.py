@@ -46,7 +46,7 @@ class AnomalyPrior(BaseModel):
     in a thousand times; the map's regions are what lies above it.
     """
 
-    score: Literal["mean", "max_patch"]
+    score: Literal["mean", "max_patch", "largest_region"]
     patch: int
     frame: Prior
     patch_q999: float

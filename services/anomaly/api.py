@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Security
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
-from services.anomaly.scorer import ClipErrors, Scorer
+from services.anomaly.scorer import ClipErrors, Scorer, View
 from shared.auth import Scope, authenticate
 from shared.errors import Malformed
 from shared.images import ImageLimits, decode, inspect
@@ -95,7 +95,7 @@ async def score_clip(
             code="clip_length",
         )
     frames = await asyncio.to_thread(_judged, bodies, state.limits)
-    errors: ClipErrors = await state.score(loaded, frames)
+    errors: ClipErrors = await state.score(loaded, View(frames))
     return _result(loaded, errors, maps=maps)
 
 

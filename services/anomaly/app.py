@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-    from services.anomaly.scorer import ClipErrors
+    from services.anomaly.scorer import ClipErrors, View
     from services.anomaly.settings import AnomalySettings
     from shared.health import Health
-    from shared.images import Pixels
     from shared.rack import Loaded
     from shared.service import Tasks
 
@@ -89,6 +88,6 @@ def _policy(settings: AnomalySettings) -> BatchPolicy:
     )
 
 
-def _score(loaded: Loaded[Scorer], clips: Sequence[Sequence[Pixels]]) -> list[ClipErrors]:
+def _score(loaded: Loaded[Scorer], views: Sequence[View]) -> list[ClipErrors]:
     """One forward pass, in the batcher's thread. Batches are keyed by the model in memory."""
-    return loaded.runtime.score_batch(clips)
+    return loaded.runtime.score_batch(views)

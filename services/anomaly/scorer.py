@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from services.anomaly.core.clip import Clip, GrayClip, to_network_input
-from services.anomaly.core.error_map import frame_errors, patch_errors, smooth
+from services.anomaly.core.error_map import (
+    Reading,
+    frame_errors,
+    moving_part,
+    patch_errors,
+    smooth,
+)
 from services.anomaly.core.regions import abnormal_regions
 from shared.errors import Corrupt, Malformed
+from shared.images import stencil
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,20 +29,17 @@ if TYPE_CHECKING:
     from services.anomaly.core.error_map import FrameErrors, Maps
     from shared.images import Pixels
     from shared.inference import Session
-    from shared.messages import Box
+    from shared.messages import Box, Polygon
     from shared.model_store import ModelCard, StoredModel
 
 
-class MapSmoothing(BaseModel):
-    """Side of the box, in patches and in frames, over which a model's maps are averaged.
+@dataclass(frozen=True, eq=False)
+class View:
+    """A camera's clip. frames: gray (H, W) or rgb (H, W, 3), of any size. unwatched: regions in
+    which nothing counts."""
 
-    A card keeps it in its settings, as `map_smoothing`: the prior was measured with it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    patches: PositiveInt = 1
-    frames: PositiveInt = 1
+    frames: Sequence[Pixels]
+    unwatched: tuple[Polygon, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,26 +67,33 @@ class Scorer:
         self._session = session
         self.prior = card.anomaly
         self._mean, self._std = card.input.mean[0], card.input.std[0]
-        self._smoothing = map_smoothing(card)
+        self._reading = reading_of(card)
         _, _, self.frames_per_clip, self.height, self.width = card.input.shape
 
-    def score(self, frames: Sequence[Pixels], *, with_reconstruction: bool = False) -> ClipErrors:
-        """frames: as many as the model takes, gray (H, W) or rgb (H, W, 3) of any size.
+    def score(
+        self,
+        frames: Sequence[Pixels],
+        unwatched: tuple[Polygon, ...] = (),
+        *,
+        with_reconstruction: bool = False,
+    ) -> ClipErrors:
+        """frames: as many as the model takes.
 
         Each frame is resized for itself, so a camera may change its resolution within a clip.
         Raises Malformed (`clip_too_short`, `clip_too_long`) for any other number of frames.
         """
-        return self.score_batch([frames], with_reconstruction=with_reconstruction)[0]
+        view = View(frames, unwatched)
+        return self.score_batch([view], with_reconstruction=with_reconstruction)[0]
 
     def score_batch(
-        self, clips: Sequence[Sequence[Pixels]], *, with_reconstruction: bool = False
+        self, views: Sequence[View], *, with_reconstruction: bool = False
     ) -> list[ClipErrors]:
         """One forward pass for several clips (worth it on a GPU; on a CPU it gains nothing)."""
-        batch = np.stack([self._prepare(frames) for frames in clips])
+        batch = np.stack([self._prepare(view.frames) for view in views])
         (reconstructions,) = self._session(batch)
         return [
-            self._judge(frames, clip, reconstruction, with_reconstruction)
-            for frames, clip, reconstruction in zip(clips, batch, reconstructions, strict=True)
+            self._judge(view, clip, reconstruction, with_reconstruction)
+            for view, clip, reconstruction in zip(views, batch, reconstructions, strict=True)
         ]
 
     def _prepare(self, frames: Sequence[Pixels]) -> Clip:
@@ -97,11 +107,9 @@ class Scorer:
         return to_network_input(gray, mean=self._mean, std=self._std)
 
     def _judge(
-        self, frames: Sequence[Pixels], clip: Clip, reconstruction: Clip, with_reconstruction: bool
+        self, view: View, clip: Clip, reconstruction: Clip, with_reconstruction: bool
     ) -> ClipErrors:
-        maps = patch_errors(clip, reconstruction, patch=self.prior.patch)
-        maps *= self._std**2  # back to pixels in [0, 1]
-        maps = smooth(maps, patches=self._smoothing.patches, frames=self._smoothing.frames)
+        maps = self._maps(clip, reconstruction, view.unwatched)
         regions = tuple(
             abnormal_regions(
                 error_map,
@@ -109,10 +117,10 @@ class Scorer:
                 width=frame.shape[1],
                 height=frame.shape[0],
             )
-            for error_map, frame in zip(maps, frames, strict=True)
+            for error_map, frame in zip(maps, view.frames, strict=True)
         )
         return ClipErrors(
-            frame_errors=frame_errors(maps, self.prior.score),
+            frame_errors=frame_errors(maps, self.prior.score, self._reading),
             maps=maps,
             regions=regions,
             reconstruction=reconstruction[0] * self._std + self._mean
@@ -120,10 +128,23 @@ class Scorer:
             else None,
         )
 
+    def _maps(self, clip: Clip, reconstruction: Clip, unwatched: Sequence[Polygon]) -> Maps:
+        if self._reading.moving:
+            clip, reconstruction = moving_part(clip), moving_part(reconstruction)
+        maps = patch_errors(clip, reconstruction, patch=self.prior.patch)
+        maps *= self._std**2  # back to pixels in [0, 1]
+        if unwatched:
+            # A patch is left out where most of it is: half a pixel of road silences no walkway.
+            hidden = stencil(unwatched, self.width, self.height).astype(np.float32)
+            rows, columns = maps.shape[1:]
+            shares = cv2.resize(hidden, (columns, rows), interpolation=cv2.INTER_AREA)
+            maps[:, np.asarray(shares) > 0.5] = 0.0
+        return smooth(maps, patches=self._reading.patches, frames=self._reading.frames)
 
-def map_smoothing(card: ModelCard) -> MapSmoothing:
-    """The smoothing that a card asks for (none where it says nothing)."""
-    return MapSmoothing.model_validate(card.settings.get("map_smoothing", {}))
+
+def reading_of(card: ModelCard) -> Reading:
+    """How a card wants its model's errors read (as the paper does, where it says nothing)."""
+    return Reading.model_validate(card.settings.get("reading", {}))
 
 
 def gray_clip(frames: Sequence[Pixels], *, width: int, height: int) -> GrayClip:

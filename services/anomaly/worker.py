@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
+from services.anomaly.scorer import View
 from shared.bus import Settlement
 from shared.errors import Malformed
 from shared.images import blacken, decode
@@ -37,7 +38,7 @@ class ScoringWorker:
         bus: Bus,
         blobs: BlobStore,
         rack: ModelRack[Scorer],
-        score: Batcher[Loaded[Scorer], Sequence[Pixels], ClipErrors],
+        score: Batcher[Loaded[Scorer], View, ClipErrors],
     ) -> None:
         self._bus = bus
         self._blobs = blobs
@@ -65,7 +66,7 @@ class ScoringWorker:
         loaded = await self._rack.for_camera(clip.camera_id)
         try:
             frames = await asyncio.to_thread(_decoded, present, clip.masks)
-            errors = await self._score(loaded, frames)
+            errors = await self._score(loaded, View(frames, clip.unwatched))
         except Malformed as error:
             log.warning("clip_unreadable", clip=clip.clip_id, error=str(error))
             return ClipScored.of(clip, entry, Outcome.UNSCORED, error.code)

@@ -107,6 +107,7 @@ class Demo:
                 "name": f"{camera.name} {camera.name_zh}",
                 "site": camera.name,
                 "analysis_fps": ANALYSIS_FPS,
+                "unwatched": [{"points": camera.road}] if camera.road else [],
             }
             (await self._api.post("/v1/cameras", json=body)).raise_for_status()
             pusher = Pusher(self._url, response.json()["secret"], camera.id)

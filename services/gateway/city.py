@@ -11,7 +11,6 @@ from services.gateway.composer.clock import Clock
 from services.gateway.composer.evidence import EvidenceKeeper
 from services.gateway.composer.people import PeopleComposer
 from services.gateway.composer.scores import ScoreComposer
-from services.gateway.core.alarm import AlarmRule
 from services.gateway.feed import Feed
 from services.gateway.intake.backlog import BacklogGauge
 from services.gateway.intake.doorman import Doorman
@@ -91,7 +90,7 @@ class City:
     def tasks(self) -> Tasks:
         """What runs beside the routes. The leader's work is done by one gateway at a time."""
         keeper = EvidenceKeeper(self.database, self.bus, self.blobs, self.relay)
-        scores = ScoreComposer(self.database, self.bus, keeper, self.relay, AlarmRule())
+        scores = ScoreComposer(self.database, self.bus, keeper, self.relay, self.settings.alarm)
         people = PeopleComposer(self.database, self.relay)
         clock = Clock(
             self.database,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
 
+from services.gateway.core.alarm import AlarmRule
 from shared.images import ImageLimits
 from shared.settings import FloorSettings
 
@@ -31,9 +33,13 @@ class GatewaySettings(FloorSettings):
     frame_ttl_s: how long a frame's bytes are kept at most; at least twice max_backlog_age_s.
     shed_backlog: clips a sheddable group may leave waiting. max_bytes_in_flight: of frames.
 
+    alarm: when scores raise an alert; ALARM__OPEN_SCORE sets its open_score, and so on.
+
     The rest: offline_after_s: silence after which a live camera is offline. session_s: how long the
     page's sessions last; session_secure: their cookie travels by HTTPS only (set it behind TLS).
     """
+
+    model_config = SettingsConfigDict(env_nested_delimiter="__")
 
     clip_length: Positive = 16
     clip_stride: Positive = 16
@@ -57,6 +63,8 @@ class GatewaySettings(FloorSettings):
     frame_max_pixels: Positive = 4096 * 2304
     batch_max_frames: Positive = 64
     body_max_bytes: Positive = 64 * 1024 * 1024
+
+    alarm: AlarmRule = AlarmRule()
 
     offline_after_s: Seconds = 20.0
     session_s: Seconds = 12 * 3600.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -54,6 +55,7 @@ class EmbeddingWorker:
         self._detector = detector
         self._detect_every = detect_every
         self._memory = CameraMemory(bus, "detector")
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def handle(self, clip: ClipReady, delivery: Delivery) -> Settlement:
         """The clip's people, or why there is nothing to say."""
@@ -78,6 +80,13 @@ class EmbeddingWorker:
             return TrackletsEmbedded.of(clip, entry, Outcome.UNSCORED, error.code)
 
     async def _find(self, clip: ClipReady, frames: Sequence[Frame]) -> Sights:
+        """One clip of a camera at a time: two side by side would both look with the memory from
+        before, and one's lesson would be lost, just when a backlog makes every lesson dear."""
+        turn = self._turns.setdefault(clip.camera_id, asyncio.Lock())
+        async with turn:
+            return await self._find_in_turn(clip, frames)
+
+    async def _find_in_turn(self, clip: ClipReady, frames: Sequence[Frame]) -> Sights:
         known = await self._memory.recall(clip.camera_id)
         sights = await asyncio.to_thread(
             find_people, frames, self._detector, known.value, every=self._detect_every

@@ -2,7 +2,8 @@
 
 Zhao et al. (ACM MM 2017) score a frame by e(t), the mean over its pixels of the squared difference
 between frame and reconstruction. A small anomaly drowns in that mean, so the map keeps the mean
-per patch, and a frame may be scored by its worst patch instead.
+per patch, and a frame may be scored by its worst patch instead, or by the largest connected region
+of patches that stand out: one large thing that is drawn badly, where a crowd is many small ones.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from scipy.ndimage import label, uniform_filter, uniform_filter1d
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from services.anomaly.core.clip import Clip
 
 Maps = np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
@@ -21,7 +25,36 @@ Maps = np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
 FrameErrors = np.ndarray[tuple[int], np.dtype[np.float32]]
 """One error per frame, in the unit of the maps."""
 
-FrameScoring = Literal["mean", "max_patch"]
+FrameScoring = Literal["mean", "max_patch", "largest_region"]
+
+
+class Reading(BaseModel):
+    """How the errors of a clip are read. All of it is ours, and by default off: the paper's errors.
+
+    A card keeps it in its settings, as `reading`: the prior was measured with it.
+
+    moving: of clip and reconstruction only what differs from each one's median over time counts.
+    A network that draws a wall too smooth makes the same error in every frame; that is no event.
+    patches, frames: box over which the maps are averaged. steady: frames over which a frame's score
+    is averaged. floor, ceiling: for `largest_region`, the error from which a patch belongs to a
+    region, and the most that it adds, lest one glaring patch outweigh a large thing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    moving: bool = False
+    patches: PositiveInt = 1
+    frames: PositiveInt = 1
+    steady: PositiveInt = 1
+    floor: PositiveFloat = 0.005
+    ceiling: PositiveFloat = 0.05
+
+
+def moving_part(clip: Clip) -> Clip:
+    """(C, T, H, W) without its median over time: what stands still is zero."""
+    still = np.median(clip, axis=1, keepdims=True)
+    moving: Clip = clip - still.astype(np.float32)
+    return moving
 
 
 def patch_errors(clip: Clip, reconstruction: Clip, *, patch: int) -> Maps:
@@ -50,8 +83,21 @@ def smooth(maps: Maps, *, patches: int, frames: int) -> Maps:
     return smoothed
 
 
-def frame_errors(maps: Maps, scoring: FrameScoring) -> FrameErrors:
-    """(T, R, K) -> (T,): the paper's mean over the frame, or the frame's worst patch."""
-    reduce = np.mean if scoring == "mean" else np.max
-    errors: FrameErrors = reduce(maps, axis=(1, 2))
+def frame_errors(maps: Maps, scoring: FrameScoring, reading: Reading) -> FrameErrors:
+    """(T, R, K) -> (T,): the paper's mean over the frame, the frame's worst patch, or the summed
+    error of its largest region, as a mean over the frame's patches."""
+    if scoring == "largest_region":
+        errors: FrameErrors = np.array([_largest_region(one, reading) for one in maps], np.float32)
+    else:
+        reduce = np.mean if scoring == "mean" else np.max
+        errors = reduce(maps, axis=(1, 2))
+    if reading.steady > 1:
+        errors = uniform_filter1d(errors, reading.steady, mode="nearest")
     return errors
+
+
+def _largest_region(error_map: NDArray[np.float32], reading: Reading) -> float:
+    regions, _ = label(error_map > reading.floor)
+    capped = np.minimum(error_map, reading.ceiling)
+    sums = np.bincount(regions.ravel(), weights=capped.ravel())
+    return float(sums[1:].max(initial=0.0)) / error_map.size

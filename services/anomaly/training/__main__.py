@@ -11,15 +11,15 @@ from typing import Annotated
 import torch
 import typer
 
-from services.anomaly.core.error_map import FrameScoring  # noqa: TC001 - typer reads it
+from services.anomaly.core.error_map import FrameScoring, Reading
 from services.anomaly.models.stae_loss import PredictionWeights  # noqa: TC001 - typer reads it
-from services.anomaly.scorer import MapSmoothing
 from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.curves import draw_curves
 from services.anomaly.training.evaluation import Evaluation, evaluate
 from services.anomaly.training.gathering import gather
+from services.anomaly.training.prior import Scoring, with_prior
 from services.anomaly.training.settings import Precision, Stage, TrainingSettings
-from services.anomaly.training.shipping import Provenance, Scoring, ship
+from services.anomaly.training.shipping import Provenance, ship
 from services.anomaly.training.trainer import Trainer
 from shared.errors import CityBrainError
 from shared.model_store import ModelStore
@@ -28,6 +28,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 DEFAULTS = TrainingSettings()
 FIRST, LAST = DEFAULTS.stages
+
+ScoreOption = Annotated[FrameScoring, typer.Option(help="How a map scores its frame.")]
+MovingOption = Annotated[bool, typer.Option(help="Errors of what moves alone.")]
+PatchesOption = Annotated[int, typer.Option(help="Side of the maps' smoothing box.")]
+FramesOption = Annotated[int, typer.Option(help="Length of the maps' smoothing box.")]
+SteadyOption = Annotated[int, typer.Option(help="Frames over which a frame's score is averaged.")]
+HeldOutOption = Annotated[float, typer.Option(help="Share of clips kept for the prior.")]
 
 
 @app.command("train")
@@ -52,10 +59,12 @@ def train_command(
     prediction_lambda: float = DEFAULTS.prediction_lambda,
     precision: Precision = DEFAULTS.precision,
     seed: int = DEFAULTS.seed,
-    held_out: Annotated[float, typer.Option(help="Share of clips kept for the prior.")] = 0.2,
-    score: Annotated[FrameScoring, typer.Option(help="How a map scores its frame.")] = "max_patch",
-    smooth_patches: Annotated[int, typer.Option(help="Side of the box.")] = 1,
-    smooth_frames: Annotated[int, typer.Option(help="Length of the box.")] = 1,
+    held_out: HeldOutOption = 0.2,
+    score: ScoreOption = "max_patch",
+    moving: MovingOption = False,
+    smooth_patches: PatchesOption = 1,
+    smooth_frames: FramesOption = 1,
+    steady: SteadyOption = 1,
     workspace: Annotated[
         Path | None, typer.Option(help="Checkpoints; a run resumes there. [runs/NAME]")
     ] = None,
@@ -87,11 +96,11 @@ def train_command(
     print(footage.description)
     trainer = Trainer(settings, footage.sources, workspace or Path("runs") / out.name)
     trainer.run(lambda line: print(line, flush=True))
-    smoothing = MapSmoothing(patches=smooth_patches, frames=smooth_frames)
+    reading = Reading(moving=moving, patches=smooth_patches, frames=smooth_frames, steady=steady)
     stored = ship(
         trainer,
         out,
-        scoring=Scoring(score, smoothing, prior_stride=settings.frames // 2),
+        scoring=Scoring(score, reading, prior_stride=settings.frames // 2),
         provenance=Provenance(
             summary=summary,
             training_data=" ".join(filter(None, [about, footage.description])),
@@ -103,6 +112,28 @@ def train_command(
         held_out=footage.held_out,
     )
     print(json.dumps({"model": stored.card.name, "sha256": stored.digest}))
+
+
+@app.command("read")
+def read_command(
+    data: Annotated[list[Path], typer.Option(help="As it was trained on: the same is held out.")],
+    model: Annotated[Path, typer.Option(help="The model's folder, MODELS/NAME.")],
+    held_out: HeldOutOption = 0.2,
+    score: ScoreOption = "max_patch",
+    moving: MovingOption = False,
+    smooth_patches: PatchesOption = 1,
+    smooth_frames: FramesOption = 1,
+    steady: SteadyOption = 1,
+) -> None:
+    """Has a trained model's errors read otherwise from now on, and measures its prior anew."""
+    store = ModelStore(model.parent)
+    stored = store.load(model.name)
+    reading = Reading(moving=moving, patches=smooth_patches, frames=smooth_frames, steady=steady)
+    scoring = Scoring(score, reading, prior_stride=stored.card.input.shape[2] // 2)
+    spared = gather(data, [], held_out).held_out
+    card = with_prior(stored.card, stored.path, scoring, spared)
+    store.save(card, stored.path)
+    print(card.model_dump_json(include={"anomaly"}))
 
 
 @app.command("evaluate")

@@ -2,10 +2,12 @@
 
 DIR/Train/CLIP/*.{jpg,png,tif}    normal footage
 DIR/Test/CLIP/*                   footage with anomalies
+.../CLIP/unwatched.json           [[[x, y], ...], ...], polygons as a camera's `unwatched`
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +17,7 @@ import numpy as np
 
 from shared.errors import Malformed, Missing
 from shared.images import decode
+from shared.messages import Polygon
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from shared.images import Pixels
 
 DECODED_AS_IN_SERVING = {".jpg", ".jpeg", ".png"}
+UNWATCHED = "unwatched.json"
 DECODED_BY_OPENCV = {".tif", ".tiff", ".bmp"}
 
 Part = Literal["Train", "Test"]
@@ -29,10 +33,12 @@ Part = Literal["Train", "Test"]
 
 @dataclass(frozen=True)
 class Recording:
-    """One unbroken piece of footage of one camera. name: its folder's."""
+    """One unbroken piece of footage of one camera. name: its folder's. unwatched: regions in which
+    nothing counts as an anomaly."""
 
     name: str
     frames: tuple[Path, ...]
+    unwatched: tuple[Polygon, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -45,7 +51,7 @@ def recordings(folder: Path, part: Part) -> tuple[Recording, ...]:
     Raises Missing (`no_footage`) where there is no clip.
     """
     found = [
-        Recording(clip.name, frames)
+        Recording(clip.name, frames, _unwatched(clip))
         for clip in sorted((folder / part).glob("*/"), key=_by_number)
         if not clip.name.endswith("_gt") and (frames := _frames(clip))
     ]
@@ -69,6 +75,16 @@ def _frames(clip: Path) -> tuple[Path, ...]:
     return tuple(
         sorted((file for file in clip.iterdir() if file.suffix.lower() in known), key=_by_number)
     )
+
+
+def _unwatched(clip: Path) -> tuple[Polygon, ...]:
+    file = clip / UNWATCHED
+    if not file.exists():
+        return ()
+    try:
+        return tuple(Polygon(points=points) for points in json.loads(file.read_text()))
+    except ValueError as error:
+        raise Malformed(f"{file} holds no polygons: {error}", code="unwatched") from error
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:

@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.anomaly.scorer import Scorer
 from services.anomaly.training.scoring import scored_windows
+from shared.inference import Provider, open_session
 from shared.messages import Prior
-from shared.model_store import AnomalyPrior
+from shared.model_store import AnomalyPrior, ModelCard, StoredModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from services.anomaly.core.error_map import FrameScoring
-    from services.anomaly.scorer import Scorer
+    from services.anomaly.core.error_map import FrameScoring, Reading
     from services.anomaly.training.footage import Recording
 
+PATCH = 8
+"""Side of a patch of the error map, in pixels of the network's input (ours)."""
+
 QUANTILES = {"q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How the model's errors are to be read: part of the card, since the prior depends on it.
+
+    prior_stride: frames between the windows on which the prior is measured.
+    """
+
+    frame: FrameScoring
+    reading: Reading
+    prior_stride: int
+
+
+def with_prior(
+    card: ModelCard, file: Path, scoring: Scoring, held_out: Sequence[Recording]
+) -> ModelCard:
+    """The card of a model whose errors are read so, and what normal footage then looks like.
+
+    file: the model's ONNX file. held_out: what it has not learnt from.
+    """
+    settings = card.settings | {"reading": scoring.reading.model_dump()}
+    prior = unknown_prior(scoring.frame, PATCH)
+    draft = card.model_copy(update={"settings": settings, "anomaly": prior})
+    scorer = Scorer(StoredModel(draft, file.parent), open_session(file, provider=Provider.CPU))
+    measured = measure_prior(scorer, prior, held_out, stride=scoring.prior_stride)
+    return draft.model_copy(update={"anomaly": measured})
 
 
 def unknown_prior(score: FrameScoring, patch: int) -> AnomalyPrior:

@@ -38,7 +38,7 @@ def scored_windows(
         )
     frames = [read_gray(path) for path in recording.frames]
     for start in window_starts(len(frames), clip=clip, stride=stride):
-        yield start, scorer.score(frames[start : start + clip])
+        yield start, scorer.score(frames[start : start + clip], recording.unwatched)
 
 
 def recording_errors(scorer: Scorer, recording: Recording, *, stride: int) -> NDArray[np.float64]:

@@ -7,35 +7,23 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from services.anomaly.models.stae import StaeReconstruction
-from services.anomaly.scorer import MapSmoothing, Scorer
 from services.anomaly.training.export import INPUT, OUTPUT, export
-from services.anomaly.training.prior import measure_prior, unknown_prior
-from shared.inference import Provider, open_session
+from services.anomaly.training.prior import with_prior
 from shared.model_store import ModelCard, ModelStore, StoredModel, TensorSpec, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from services.anomaly.core.error_map import FrameScoring
     from services.anomaly.training.footage import Recording
+    from services.anomaly.training.prior import Scoring
     from services.anomaly.training.trainer import Trainer
 
 PAPER = (
     "Zhao, Deng, Shen, Liu, Lu, Hua: Spatio-Temporal AutoEncoder for Video Anomaly Detection,"
     " ACM Multimedia 2017"
 )
-PATCH = 8
 FILE = "stae.onnx"
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How the model's errors are to be read: part of the card, since the prior depends on it."""
-
-    frame: FrameScoring
-    smoothing: MapSmoothing
-    prior_stride: int
 
 
 @dataclass(frozen=True)
@@ -78,18 +66,13 @@ def ship(
         ),
         outputs=(OUTPUT,),
         parameters=sum(weight.numel() for weight in weights),
-        anomaly=(prior := unknown_prior(scoring.frame, PATCH)),
         training_steps=trainer.step,
         training_minutes=round(trainer.minutes, 1),
         seed=settings.seed,
         trained_on=datetime.now(UTC).date(),
         metrics={"export_difference": difference},
         metrics_data="none yet: evaluate --record",
-        settings=settings.model_dump(mode="json")
-        | {"map_smoothing": scoring.smoothing.model_dump()},
+        settings=settings.model_dump(mode="json"),
         **vars(provenance),
     )
-    scorer = Scorer(StoredModel(draft, folder), open_session(file, provider=Provider.CPU))
-    measured = measure_prior(scorer, prior, held_out, stride=scoring.prior_stride)
-    card = draft.model_copy(update={"anomaly": measured})
-    return ModelStore(folder.parent).save(card, file)
+    return ModelStore(folder.parent).save(with_prior(draft, file, scoring, held_out), file)

@@ -48,6 +48,7 @@ class CameraChange(BaseModel):
     analysis_fps: Annotated[float, Field(gt=0, le=30)] | None = None
     stride: Annotated[int, Field(ge=1)] | None = None
     masks: tuple[Polygon, ...] | None = None
+    unwatched: tuple[Polygon, ...] | None = None
 
 
 class TimelinePoint(BaseModel):

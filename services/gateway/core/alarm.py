@@ -22,7 +22,8 @@ class Severity(StrEnum):
 
 
 class AlarmRule(BaseModel):
-    """When a camera's scores raise an alert. Seconds are the camera's. The defaults are ours.
+    """When a camera's scores raise an alert. Seconds are the camera's. The defaults are ours, chosen
+    on days of the simulated city that no demo shows (DECISIONS.md).
 
     open_score: must be reached for min_duration_s. close_score: hysteresis; below it for
     quiet_s the alert closes. cooldown_s: a new rise so soon after opens the same alert again.
@@ -31,12 +32,12 @@ class AlarmRule(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    open_score: Annotated[float, Field(gt=0)] = 1.5
-    close_score: Annotated[float, Field(gt=0)] = 0.9
+    open_score: Annotated[float, Field(gt=0)] = 0.55
+    close_score: Annotated[float, Field(gt=0)] = 0.3
     min_duration_s: Annotated[float, Field(ge=0)] = 0.6
     quiet_s: Annotated[float, Field(ge=0)] = 3.0
     cooldown_s: Annotated[float, Field(ge=0)] = 10.0
-    caution: Annotated[float, Field(ge=1)] = 1.2
+    caution: Annotated[float, Field(ge=1)] = 1.1
 
 
 class Phase(StrEnum):
@@ -122,7 +123,7 @@ def _peaked(alarm: Alarm, captured_us: int, score: float) -> Alarm:
     return alarm.model_copy(update={"peak_us": captured_us, "peak_score": score})
 
 
-LOUDNESS = ((4.0, Severity.CRITICAL), (2.5, Severity.HIGH), (1.75, Severity.MEDIUM))
+LOUDNESS = ((2.5, Severity.CRITICAL), (1.5, Severity.HIGH), (1.0, Severity.MEDIUM))
 
 
 def severity_of(peak_score: float, *, learning: bool) -> Severity:

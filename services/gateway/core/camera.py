@@ -34,7 +34,8 @@ class Camera(BaseModel):
     site: the place that it watches; alerts of one site are grouped into incidents. analysis_fps:
     frames a second that are analysed, the rest is thinned. stride: new frames from one window to
     the next (None: the gateway's setting). masks: regions blackened before anything is scored or
-    stored.
+    stored. unwatched: regions that are seen as they are, but in which nothing counts as an anomaly,
+    such as the road beside a walkway.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +48,7 @@ class Camera(BaseModel):
     analysis_fps: Annotated[float, Field(gt=0, le=30)] = 5.0
     stride: Annotated[int, Field(ge=1)] | None = None
     masks: tuple[Polygon, ...] = ()
+    unwatched: tuple[Polygon, ...] = ()
 
     @property
     def place(self) -> str:

@@ -125,7 +125,8 @@ class Windows:
             "camera_id": camera.id,
             "partition": keys.partition,
             "policy": self._policy(camera),
-            "masks": [mask.model_dump() for mask in camera.masks],
+            "masks": [polygon.model_dump() for polygon in camera.masks],
+            "unwatched": [polygon.model_dump() for polygon in camera.unwatched],
             "required": [group.value for group in REQUIRED_GROUPS],
             "sheddable": [
                 {

@@ -32,7 +32,8 @@ def camera_of(row: CameraRow) -> Camera:
         mode=CameraMode(row.mode),
         analysis_fps=row.analysis_fps,
         stride=row.stride,
-        masks=tuple(Polygon.model_validate(mask) for mask in row.masks),
+        masks=tuple(Polygon.model_validate(polygon) for polygon in row.masks),
+        unwatched=tuple(Polygon.model_validate(polygon) for polygon in row.unwatched),
     )
 
 

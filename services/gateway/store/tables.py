@@ -34,6 +34,7 @@ class CameraRow(Base):
     analysis_fps: Mapped[float]
     stride: Mapped[int | None]
     masks: Mapped[list[Any]] = mapped_column(JSON)
+    unwatched: Mapped[list[Any]] = mapped_column(JSON)
     version: Mapped[int]
     created_us: Mapped[int]
     updated_us: Mapped[int]

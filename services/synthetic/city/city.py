@@ -33,7 +33,8 @@ SCENES_KEPT = 16
 @dataclass(frozen=True)
 class CityCamera:
     """A camera on its pole. position: x, y, z metres in the city. view_deg: the direction in which
-    it looks on the map, counter-clockwise from +x."""
+    it looks on the map, counter-clockwise from +x. road: where vehicles pass that may, as a polygon
+    in fractions of the frame; empty where there is none."""
 
     id: str
     name: str
@@ -42,6 +43,7 @@ class CityCamera:
     position: tuple[float, float, float]
     view_deg: float
     viewpoint: Viewpoint
+    road: tuple[tuple[float, float], ...]
 
 
 class City:
@@ -71,6 +73,13 @@ class City:
     def cameras(self) -> tuple[CityCamera, ...]:
         return tuple(self._camera(camera_id, site) for camera_id, site in self._site_of.items())
 
+    def camera(self, camera_id: str) -> CityCamera:
+        """Raises Missing for an unknown camera."""
+        known = {camera.id: camera for camera in self.cameras}
+        if camera_id not in known:
+            raise self._unknown(camera_id)
+        return known[camera_id]
+
     def time_s(self, index: int) -> float:
         """Seconds from the city's start to a frame."""
         return index / self.plan.fps
@@ -91,15 +100,18 @@ class City:
 
     def _checked(self, camera_id: str, index: int) -> Scene:
         if camera_id not in self._site_of:
-            raise Missing(
-                f"the city has no camera {camera_id!r}; it has {', '.join(self._site_of)}",
-                code="unknown_camera",
-            )
+            raise self._unknown(camera_id)
         if not 0 <= index < self.frames:
             raise Missing(
                 f"frame {index} is not among the {self.frames} of the plan", code="unknown_frame"
             )
         return self._scene(self._site_of[camera_id], index)
+
+    def _unknown(self, camera_id: str) -> Missing:
+        return Missing(
+            f"the city has no camera {camera_id!r}; it has {', '.join(self._site_of)}",
+            code="unknown_camera",
+        )
 
     def _draw(self, site: int, index: int) -> Scene:
         return Scene.drawn(
@@ -154,6 +166,7 @@ class City:
             (x, y, z),
             view_deg,
             street.viewpoint,
+            self._stages[site].road,
         )
 
 

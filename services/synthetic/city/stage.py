@@ -25,6 +25,8 @@ from services.synthetic.city.scenery.street import WALKWAY_HALF_M, PropKind, Vie
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from services.synthetic.city.drawing.pinhole import Pinhole
     from services.synthetic.city.presence import Presence
     from services.synthetic.city.scenery.street import Prop, Street
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
 NEAREST_SEEN_M = 2.0
 """Nothing that moves comes nearer to a lens than this."""
 
+
+LANE_HALF_M, VEHICLE_M = 1.3, 2.6
+"""Half the width of a lane, and the height of the tallest vehicle."""
+
+ROAD_POINTS = 17
+"""Columns at which the road's edges are followed: they are cut off at the frame's border."""
 
 MOVING = {*PLANTS, PropKind.SIGN}
 
@@ -153,6 +161,29 @@ class Stage:
             if self._shows_someone_at(u, v)
         ]
         return View((min(seen), max(seen)), self.street.stream)
+
+    @cached_property
+    def road(self) -> tuple[tuple[float, float], ...]:
+        """The polygon, in fractions of the frame, in which vehicles pass that may; empty where
+        there is none. From the near kerb up to the roofs of what passes on the far lane."""
+        lanes = [lane.v for lane in self.street.lanes]
+        if not lanes:
+            return ()
+        columns = np.linspace(0.0, 1.0, ROAD_POINTS)
+        near = self._edge(columns, min(lanes) - LANE_HALF_M, 0.0)
+        far = self._edge(columns, max(lanes) + LANE_HALF_M, VEHICLE_M)
+        outline = [*zip(columns, near, strict=True), *zip(columns[::-1], far[::-1], strict=True)]
+        return tuple((float(x), float(y)) for x, y in outline) if (near > far).any() else ()
+
+    def _edge(self, columns: NDArray[np.float64], v: float, z: float) -> NDArray[np.float64]:
+        """Heights in the frame, 0 to 1, at which a line along the street crosses the columns."""
+        camera = self.camera
+        along = np.arange(-STRETCH_M / 2, STRETCH_M / 2, 1.0)
+        seen = [camera.sight(u, v, z) for u in along.tolist()]
+        ahead = [(x, y) for x, y, depth_m in seen if depth_m > NEAREST_SEEN_M]
+        (x0, y0), (x1, y1) = min(ahead), max(ahead)
+        heights = y0 + (columns * camera.width - x0) * (y1 - y0) / (x1 - x0)
+        return np.clip(heights / camera.height, 0.0, 1.0)
 
     def _shows_someone_at(self, u: float, v: float) -> bool:
         x0, y0, _ = self.camera.sight(u, v, 0.0)

@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from services.anomaly.scorer import Scorer, gray_clip
+from services.anomaly.scorer import Scorer, View, gray_clip
 from shared.errors import Corrupt, Malformed
 from shared.inference import Provider, open_session
-from shared.messages import Prior
+from shared.messages import Polygon, Prior
 from shared.model_store import AnomalyPrior, ModelCard, ModelStore, TensorSpec, sha256_of
 
 FRAMES, SIDE, PATCH = 8, 32, 8
@@ -135,10 +135,29 @@ def test_a_normalised_input_still_gives_errors_in_pixels(scorer_that_says):
 def test_the_cards_smoothing_is_applied(scorer_that_says):
     frames = [gray(0) for _ in range(FRAMES)]
     frames[3][60:120, 80:160] = 255
-    scorer = scorer_that_says(0.0, settings={"map_smoothing": {"patches": 1, "frames": 3}})
+    scorer = scorer_that_says(0.0, settings={"reading": {"frames": 3}})
     assert scorer.score(frames).frame_errors == pytest.approx(
         [0, 0, 1 / 3, 1 / 3, 1 / 3, 0, 0, 0], abs=1e-6
     )
+
+
+def test_what_stands_still_is_no_event_where_only_what_moves_counts(scorer_that_says):
+    """The network says black of a gray wall, in every frame; then something white passes."""
+    frames = [gray(128) for _ in range(FRAMES)]
+    frames[3][60:120, 80:160] = 255
+    scorer = scorer_that_says(0.0, settings={"reading": {"moving": True}})
+    errors = scorer.score(frames).frame_errors
+    assert errors[3] == pytest.approx((127 / 255) ** 2, rel=1e-3)
+    assert np.delete(errors, 3) == pytest.approx(np.zeros(FRAMES - 1), abs=1e-6)
+
+
+def test_nothing_counts_in_an_unwatched_region(scorer_that_says):
+    left = Polygon(points=((0, 0), (0.5, 0), (0.5, 1), (0, 1)))
+    found = scorer_that_says(0.0).score([gray(255)] * FRAMES, (left,))
+    columns = found.maps.shape[2]
+    assert found.maps[:, :, : columns // 2].max() == 0.0
+    assert found.maps[:, :, columns // 2 :] == pytest.approx(1.0)
+    assert min(box.x for boxes in found.regions for box in boxes) == 160
 
 
 @pytest.mark.parametrize(
@@ -153,7 +172,7 @@ def test_a_clip_of_another_length_is_refused_by_name(scorer_that_says, count, co
 def test_a_batch_scores_each_clip_as_it_would_be_alone(scorer_that_says):
     scorer = scorer_that_says(0.25)
     clips = [[gray(level)] * FRAMES for level in (0, 128, 255)]
-    together = scorer.score_batch(clips)
+    together = scorer.score_batch([View(clip) for clip in clips])
     for clip, found in zip(clips, together, strict=True):
         assert np.array_equal(found.maps, scorer.score(clip).maps)
 

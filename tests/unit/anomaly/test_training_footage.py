@@ -55,6 +55,18 @@ def test_pixel_masks_and_folders_without_frames_are_no_clips(tmp_path):
     assert [clip.name for clip in recordings(tmp_path, "Test")] == ["Test001"]
 
 
+def test_a_clip_may_have_regions_in_which_nothing_counts(tmp_path):
+    for name in ("a", "b"):
+        write_clip(tmp_path / "Train" / name, 1)
+    (tmp_path / "Train" / "b" / "unwatched.json").write_text("[[[0, 0], [1, 0], [1, 0.5]]]")
+    first, second = recordings(tmp_path, "Train")
+    assert first.unwatched == ()
+    assert second.unwatched[0].points == ((0, 0), (1, 0), (1, 0.5))
+    (tmp_path / "Train" / "b" / "unwatched.json").write_text("[[[0, 0], [9, 9]]]")
+    with pytest.raises(Malformed, match="no polygons"):
+        recordings(tmp_path, "Train")
+
+
 def test_a_folder_without_clips_and_a_file_without_picture_say_so(tmp_path):
     with pytest.raises(Missing, match="no clips"):
         recordings(tmp_path, "Train")

@@ -161,7 +161,7 @@ def test_training_ends_with_a_model_whose_card_serving_can_read(trained):
     assert card.input.shape == (-1, 1, 8, 16, 16)
     assert card.parameters == 389_761
     assert card.training_steps == 3
-    assert card.settings["map_smoothing"] == {"patches": 1, "frames": 3}
+    assert card.settings["reading"]["frames"] == 3
     assert "Train: 2 clips" in card.training_data
     assert card.anomaly.frames == 24
     prior = card.anomaly.frame

@@ -34,7 +34,7 @@ class Service:
         self.app, self.bus, self.api = app, bus, api
         self._seq = 0
 
-    async def send(self, bodies, *, owned_from=0, short=False, masks=()) -> str:
+    async def send(self, bodies, *, owned_from=0, short=False, masks=(), unwatched=()) -> str:
         """Publishes a clip as intake does; returns its entry."""
         frames = []
         for n, body in enumerate(bodies):
@@ -53,6 +53,7 @@ class Service:
             ready_us=START,
             expires_us=START + SECOND,
             masks=masks,
+            unwatched=unwatched,
         )
         self._seq += 1
         keys = PartitionKeys(0)
@@ -143,6 +144,13 @@ async def test_masks_hide_before_anything_is_scored(service):
     assert max(score.error for score in scored.scores) < 1e-3
 
 
+async def test_nothing_counts_in_unwatched_regions(service):
+    whole = Polygon(points=((0, 0), (1, 0), (1, 1), (0, 1)))
+    await service.send([gray(255)] * 16, unwatched=(whole,))
+    (scored,) = await service.outcomes(1)
+    assert max(score.error for score in scored.scores) == 0.0
+
+
 async def test_frames_may_change_their_size_within_a_clip(service):
     await service.send([gray(100)] * 8 + [gray(100, width=640, height=360)] * 8)
     (scored,) = await service.outcomes(1)
@@ -214,18 +222,15 @@ async def _hurry(service) -> None:
         while True:
             pending = await service.bus.redis.xpending_range(CLIPS.key(0), "anomaly", "-", "+", 10)
             for entry in pending:
-                await service.bus.redis.execute_command(
-                    "XCLAIM",
+                await service.bus.redis.xclaim(
                     CLIPS.key(0),
                     "anomaly",
                     "ghost",
                     0,
-                    entry["message_id"],
-                    "IDLE",
-                    60_000,
-                    "RETRYCOUNT",
-                    6,
-                    "JUSTID",
+                    [entry["message_id"]],
+                    idle=60_000,
+                    retrycount=6,
+                    justid=True,
                 )
             if pending:
                 return

@@ -112,12 +112,12 @@ def test_an_alarm_that_was_stored_goes_on_where_it_was(scores, cut):
 @pytest.mark.parametrize(
     ("peak", "learning", "severity"),
     [
-        (1.6, False, Severity.LOW),
-        (2.0, False, Severity.MEDIUM),
-        (3.0, False, Severity.HIGH),
+        (0.9, False, Severity.LOW),
+        (1.2, False, Severity.MEDIUM),
+        (2.0, False, Severity.HIGH),
         (9.0, False, Severity.CRITICAL),
         (9.0, True, Severity.HIGH),
-        (1.6, True, Severity.LOW),
+        (0.9, True, Severity.LOW),
     ],
 )
 def test_severity_grows_with_the_peak_and_is_less_while_learning(peak, learning, severity):

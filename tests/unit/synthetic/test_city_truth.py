@@ -15,6 +15,8 @@ from services.synthetic.city.presence import Body, Thing
 from services.synthetic.city.scene import Cast, Scene
 from services.synthetic.city.scenery.vehicle import LENGTH_M, VehicleKind, vehicle
 from services.synthetic.city.stage import stage
+from shared.images import stencil
+from shared.messages import Polygon
 
 STAGES = (0, 1, 2, 3)
 
@@ -125,6 +127,26 @@ def test_a_shadow_is_no_part_of_a_person(cast):
     darker = bare.frame(0).astype(int) - shaded.frame(0).astype(int)
     assert darker.max() > 15
     assert darker.min() >= 0
+
+
+def test_what_passes_on_the_road_is_within_its_polygon_and_nobody_on_the_walkway_is():
+    city = City(CityPlan(seed=3, duration_s=40, fps=2, anomalies=False))
+    for camera in city.cameras:
+        if not camera.road:
+            continue
+        road = Polygon(points=camera.road)
+        inside = stencil([road], 320, 240)
+        feet = [
+            (min(int(p.box.x + p.box.width / 2), 319), int(p.box.y + p.box.height) - 1)
+            for n in range(city.frames)
+            for p in city.truth(camera.id, n).people
+            if 0 <= p.box.x + p.box.width / 2 < 320 and p.box.y + p.box.height < 240
+        ]
+        assert feet
+        assert not any(inside[y, x] for x, y in feet)
+        stack = np.stack([city.frame(camera.id, n) for n in range(city.frames)]).astype(int)
+        moved = (abs(stack - np.median(stack, axis=0)).max(axis=3) > 40).any(axis=0)
+        assert moved[inside].mean() > 0.3, "vehicles pass there"
 
 
 def test_a_frame_and_its_truth_agree_on_the_whole_city():

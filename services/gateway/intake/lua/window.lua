@@ -1,6 +1,6 @@
 -- The window of one camera: what it keeps, when it is due, how it becomes a clip.
 --
--- job    what the gateway sent: camera_id, partition, policy, masks, groups, now_us (tests only)
+-- job    what the gateway sent: camera_id, partition, policy, masks, unwatched, groups, now_us (tests only)
 -- state  the camera's window, read once, written once at the end
 -- ring   analysed frames by time slot: up to T-1 of context, then those that no clip owns yet
 
@@ -111,6 +111,7 @@ local function publish_window(state)
     camera_id = camera, born = state.born, epoch = state.epoch, seq = state.seq,
     frames = frames, owned_from = size - waiting, short = total < policy.length,
     ready_us = now_us, expires_us = now_us + policy.frame_ttl_ms * 1000, masks = job.masks,
+    unwatched = job.unwatched,
   }, groups, traceparent, now_ms)
 
   state.seq = state.seq + 1

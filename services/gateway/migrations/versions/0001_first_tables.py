@@ -94,6 +94,7 @@ def upgrade() -> None:
         sa.Column("analysis_fps", sa.Double(), nullable=False),
         sa.Column("stride", sa.BigInteger(), nullable=True),
         sa.Column("masks", sa.JSON(), nullable=False),
+        sa.Column("unwatched", sa.JSON(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
         sa.Column("updated_us", sa.BigInteger(), nullable=False),

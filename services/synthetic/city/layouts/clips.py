@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ TEST_SEED_STEP = 1_000_003
 def write_clips(order: Order) -> Manifest | None:
     """`Train/CLIP/FFF.jpg` without anomalies, `Test/CLIP/FFF.jpg` with them, and
     `frame_labels.npy`: (frames,) uint8 over the test clips in the order of their names, 1 where
-    an anomaly's interval covers the frame."""
+    an anomaly's interval covers the frame. A clip's `unwatched.json` is the road, on
+    which vehicles are none."""
     plan, settings = order.plan, order.settings
     train = replace(plan, anomalies=False)
     test = replace(
@@ -56,6 +58,8 @@ def write_clips(order: Order) -> Manifest | None:
             order.folder.add(f"{half}/{camera_id}_{number:03d}/{n:03d}.jpg", body)
             if part.anomalies:
                 labels.append(_abnormal(city, camera_id, index))
+        if road := city.camera(camera_id).road:
+            order.folder.add(f"{half}/{camera_id}_{number:03d}/unwatched.json", _json([road]))
         counts[f"{half.lower()}_clips"] += 1
         counts[f"{half.lower()}_frames"] += per_clip
     order.folder.add("frame_labels.npy", _npy(np.array(labels, np.uint8)))
@@ -71,6 +75,10 @@ def _clips(plan: CityPlan, per_clip: int) -> Iterator[tuple[str, int]]:
 
 def _abnormal(city: City, camera_id: str, index: int) -> bool:
     return any(it.covers(camera_id, city.time_s(index)) for it in city.anomalies)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
 def _npy(array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:
