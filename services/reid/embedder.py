@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from services.reid.core.quality import MAX_ASPECT, MIN_SIDE
 from shared.errors import Malformed
 
 if TYPE_CHECKING:
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
 
 RESIZED_HEIGHT, RESIZED_WIDTH = 160, 64
 """To which a crop is resized before the network's input is cut from it (MSP-CNN, ACM MM 2017)."""
-
-MIN_SIDE = 8
-"""Of a crop that says anything, in pixels. Ours."""
-
-MAX_ASPECT = 12.0
-"""Longer side over shorter side: beyond it the crop is no person. Ours."""
 
 
 class Embedder:
@@ -64,12 +59,6 @@ class Embedder:
         """(3, 144, 56): the centre of the resized crop, normalised."""
         cut = centre(resize(crop), self._height, self._width)
         return np.ascontiguousarray((cut * self._gain + self._shift).transpose(2, 0, 1))
-
-
-def can_show_a_person(crop: Pixels) -> bool:
-    """Whether `embed` takes a crop of this size and shape."""
-    short, long = sorted(crop.shape[:2])
-    return short >= MIN_SIDE and long <= MAX_ASPECT * short
 
 
 def _check(crop: Pixels, n: int) -> None:

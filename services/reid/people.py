@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from services.reid.core.looks import Looks, pooled
-from services.reid.core.quality import quality
+from services.reid.core.quality import can_show_a_person, quality
 from services.reid.core.tracking import Tracker
-from services.reid.embedder import can_show_a_person
 from shared.clock import SECOND_US
 from shared.messages import Detection
 

@@ -22,8 +22,8 @@ class Severity(StrEnum):
 
 
 class AlarmRule(BaseModel):
-    """When a camera's scores raise an alert. Seconds are the camera's. The defaults are ours, chosen
-    on days of the simulated city that no demo shows (DECISIONS.md).
+    """When a camera's scores raise an alert. Seconds are the camera's. The defaults are ours, and
+    were chosen on days of the simulated city that no demo shows (DECISIONS.md).
 
     open_score: must be reached for min_duration_s. close_score: hysteresis; below it for
     quiet_s the alert closes. cooldown_s: a new rise so soon after opens the same alert again.

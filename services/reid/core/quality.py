@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from shared.messages import Box
 
 
+MIN_SIDE = 8
+"""Of a crop that says anything, in pixels. Ours."""
+
+MAX_ASPECT = 12.0
+"""Longer side over shorter side: beyond it the crop is no person. Ours."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class QualitySettings:
     """full_height: a crop of so many pixels is as good as any. half_sharpness: variance of the
@@ -33,6 +40,12 @@ class QualitySettings:
 
 
 DEFAULTS = QualitySettings()
+
+
+def can_show_a_person(crop: Pixels) -> bool:
+    """Whether a crop (H, W, 3) is of a size and a shape that a person can have."""
+    short, long = sorted(crop.shape[:2])
+    return short >= MIN_SIDE and long <= MAX_ASPECT * short
 
 
 def quality(
