@@ -27,17 +27,18 @@ class AlarmRule(BaseModel):
 
     open_score: must be reached for min_duration_s. close_score: hysteresis; below it for
     quiet_s the alert closes. cooldown_s: a new rise so soon after opens the same alert again.
-    caution: what open_score is multiplied with while the camera is learning.
+    caution: what open_score is multiplied with while the camera is learning, beside the floor under
+    its usual error and the lower severity, which are caution enough for most.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    open_score: Annotated[float, Field(gt=0)] = 0.55
+    open_score: Annotated[float, Field(gt=0)] = 0.5
     close_score: Annotated[float, Field(gt=0)] = 0.3
     min_duration_s: Annotated[float, Field(ge=0)] = 0.6
     quiet_s: Annotated[float, Field(ge=0)] = 3.0
     cooldown_s: Annotated[float, Field(ge=0)] = 10.0
-    caution: Annotated[float, Field(ge=1)] = 1.1
+    caution: Annotated[float, Field(ge=1)] = 1.0
 
 
 class Phase(StrEnum):
