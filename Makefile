@@ -12,10 +12,13 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once) ..."
 	@$(PIP) install -c constraints.txt -e ".[$(EXTRAS)]"
+	@$(if $(ORACLES),$(PIP) install --no-deps -r $(ORACLES))
 	@touch $@
 
 $(VENV)/.installed-run: EXTRAS := embedded,cpu
 $(VENV)/.installed-dev: EXTRAS := dev
+$(VENV)/.installed-dev: ORACLES := tests/oracles.txt
+$(VENV)/.installed-dev: tests/oracles.txt
 
 demo: $(VENV)/.installed-run
 	@$(BIN)/python -m services.embedded demo

@@ -85,7 +85,7 @@ async def reopen_alert(session: AsyncSession, alert_id: str, now_us: int) -> Ale
     row.state, row.end_us, row.closed_us = "open", None, None
     incident = await session.get(IncidentRow, row.incident_id, with_for_update=True)
     if incident is not None:
-        incident.state = "open"
+        _reopen(session, incident, now_us)
     tell_alert(session, "alert.reopened", row, now_us)
     return row
 
@@ -107,8 +107,8 @@ async def raise_peak(
     if severity.rank > Severity(row.severity).rank:
         row.severity = severity
         incident = await session.get(IncidentRow, row.incident_id, with_for_update=True)
-        if incident is not None and severity.rank > Severity(incident.severity).rank:
-            incident.severity = severity
+        if incident is not None:
+            _aggravate(session, incident, severity, now_us)
         tell_alert(session, "alert.updated", row, now_us)
 
 
@@ -128,8 +128,7 @@ async def close_alert(session: AsyncSession, alert_id: str, end_us: int, now_us:
     )
     if await session.scalar(others.limit(1)) is None:
         incident.state = "closed"
-        data = resources.Incident.of(incident).model_dump(mode="json")
-        tell(session, "incident.closed", None, now_us, data)
+        _tell_incident(session, "incident.closed", incident, now_us)
 
 
 async def _incident_of(
@@ -155,15 +154,32 @@ async def _incident_of(
             opened_us=now_us,
         )
         session.add(incident)
-        data = resources.Incident.of(incident).model_dump(mode="json")
-        tell(session, "incident.opened", None, now_us, data)
+        _tell_incident(session, "incident.opened", incident, now_us)
         return incident
-    incident.state = "open"
     incident.start_us = min(incident.start_us, start_us)
     incident.end_us = max(incident.end_us, start_us)
+    _reopen(session, incident, now_us)
+    _aggravate(session, incident, severity, now_us)
+    return incident
+
+
+def _reopen(session: AsyncSession, incident: IncidentRow, now_us: int) -> None:
+    if incident.state != "open":
+        incident.state = "open"
+        _tell_incident(session, "incident.reopened", incident, now_us)
+
+
+def _aggravate(
+    session: AsyncSession, incident: IncidentRow, severity: Severity, now_us: int
+) -> None:
+    """An incident is as grave as its gravest alert was."""
     if severity.rank > Severity(incident.severity).rank:
         incident.severity = severity
-    return incident
+        _tell_incident(session, "incident.updated", incident, now_us)
+
+
+def _tell_incident(session: AsyncSession, event: str, incident: IncidentRow, now_us: int) -> None:
+    tell(session, event, None, now_us, resources.Incident.of(incident).model_dump(mode="json"))
 
 
 async def get(session: AsyncSession, alert_id: str) -> AlertRow:

@@ -8,6 +8,8 @@ const TYPES = [
   "alert.reopened",
   "alert.closed",
   "incident.opened",
+  "incident.reopened",
+  "incident.updated",
   "incident.closed",
   "person.sighted",
   "camera.online",
