@@ -344,6 +344,24 @@ async def test_events_tell_what_happened_in_order_and_once(gateway, gate):
     assert len({event.id for event in events}) == len(events)
 
 
+async def test_an_incident_tells_that_it_goes_on_and_that_it_grows_graver(gateway, gate):
+    await gate.live(QUIET, 2 * QUIET, QUIET, QUIET, LOUD)
+    await alerts(gateway, lambda items: items and items[0]["severity"] == "high")
+    heard = []
+    async with asyncio.timeout(10):
+        async for event in gateway.city.feed.listen("0-0"):
+            if event is not None and event.raised.type.startswith("incident."):
+                heard.append((event.raised.type, event.raised.data["state"]))
+            if len(heard) == 4:
+                break
+    assert heard == [
+        ("incident.opened", "open"),
+        ("incident.closed", "closed"),
+        ("incident.reopened", "open"),
+        ("incident.updated", "open"),
+    ]
+
+
 async def _first(events, count):
     seen = 0
     async for event in events:
