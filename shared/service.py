@@ -43,6 +43,7 @@ class Readiness(BaseModel):
 class Version(BaseModel):
     service: str
     version: str
+    instance: str
 
 
 def create_service(
@@ -88,7 +89,7 @@ def create_service(
     Instrumentator(excluded_handlers=LIVENESS_PATHS).instrument(app).expose(
         app, include_in_schema=False
     )
-    _add_vital_routes(app, name, health)
+    _add_vital_routes(app, name, health, settings.instance)
     for router in routers:
         app.include_router(router)
     return app
@@ -101,16 +102,18 @@ async def _keep_alive(task: Task, vital: Vital) -> None:
         try:
             await task()
             vital.ailing("ended")
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
+        except (asyncio.CancelledError, Exception) as error:
+            # A future that somebody else has cancelled raises the same here as our own end does.
+            told_to_stop = (current := asyncio.current_task()) is not None and current.cancelling()
+            if told_to_stop and isinstance(error, asyncio.CancelledError):
+                raise
             log.exception("task_died", task=vital.name)
             vital.ailing(f"died: {type(error).__name__}: {error}")
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 10.0)
 
 
-def _add_vital_routes(app: FastAPI, name: str, health: Health) -> None:
+def _add_vital_routes(app: FastAPI, name: str, health: Health, instance: str) -> None:
     @app.get("/livez", tags=["vitals"])
     async def livez() -> dict[str, str]:
         """The process is alive and its event loop turns."""
@@ -125,7 +128,7 @@ def _add_vital_routes(app: FastAPI, name: str, health: Health) -> None:
 
     @app.get("/version", tags=["vitals"])
     async def version() -> Version:
-        return Version(service=name, version=metadata.version("citybrain"))
+        return Version(service=name, version=metadata.version("citybrain"), instance=instance)
 
 
 def serve(name: str, settings: FloorSettings, app: FastAPI) -> None:

@@ -16,6 +16,7 @@ class FloorSettings(BaseSettings):
     bus_url: Redis for streams and windows. frames_url: Redis for frame bytes (the same if empty).
     bus_partitions: fixed at deployment; 1 embedded, 16 in production.
     database_url: SQLAlchemy URL of this service's own database (a file in citybrain_home if empty).
+    instance: what `/version` says of whose process it is, to whoever has started it.
     """
 
     model_config = SettingsConfigDict(extra="ignore", validate_default=True)
@@ -27,6 +28,7 @@ class FloorSettings(BaseSettings):
     frames_url: str = ""
     bus_partitions: Annotated[int, Field(ge=1, le=256)] = 1
     database_url: str = ""
+    instance: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     log_level: Literal["debug", "info", "warning", "error"] = "info"

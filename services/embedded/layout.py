@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 from dataclasses import dataclass, field
@@ -18,12 +19,14 @@ SHIPPED_MODELS = Path(__file__).parents[2] / "models"
 
 @dataclass(frozen=True)
 class Layout:
-    """One embedded city. home: everything that it writes lies below."""
+    """One embedded city. home: everything that it writes lies below. instance: what its services
+    say of themselves, so that another city on the same port is not taken for it."""
 
     home: Path
     host: str = "127.0.0.1"
     models: Path = SHIPPED_MODELS
     ports: dict[str, int] = field(default_factory=dict)
+    instance: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @cached_property
     def redis_socket(self) -> Path:
@@ -49,6 +52,7 @@ class Layout:
             "BUS_URL": bus_url(self.redis_socket),
             "DATABASE_URL": f"sqlite+aiosqlite:///{self.home / service}.db",
             "REID_URL": self.url("reid"),
+            "INSTANCE": self.instance,
             "HOST": self.host,
             "PORT": str(self.ports[service]),
             # Side by side on few cores: threads come from the services' own lanes alone.

@@ -156,11 +156,14 @@ class EmbeddedCity:
             try:
                 async with asyncio.timeout(START_S):
                     while True:
-                        with contextlib.suppress(httpx.TransportError):
-                            response = await client.get("/readyz")
-                            if response.is_success:
+                        with contextlib.suppress(httpx.TransportError, ValueError):
+                            version = (await client.get("/version")).json()
+                            if version.get("instance") != self.layout.instance:
+                                reason = f"somebody else answers at {self.layout.url(service)}"
+                            elif (response := await client.get("/readyz")).is_success:
                                 break
-                            reason = str(response.json()["reasons"])
+                            else:
+                                reason = str(response.json()["reasons"])
                         self._check_supervisor()
                         await asyncio.sleep(0.2)
             except TimeoutError:
