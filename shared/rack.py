@@ -76,10 +76,14 @@ class ModelRack(Generic[Runtime]):
         self._loaded: OrderedDict[str, Loaded[Runtime]] = OrderedDict()
         self._loading = asyncio.Lock()
 
-    async def for_camera(self, camera_id: str) -> Loaded[Runtime]:
-        """What serves a camera now."""
+    def name_for(self, camera_id: str) -> str:
+        """Which model serves a camera now, as far as this process has heard."""
         default = self._active.get(ActivationMap.EVERY_CAMERA, self._settings.default)
-        return await self.get(self._active.get(camera_id, default))
+        return self._active.get(camera_id, default)
+
+    async def for_camera(self, camera_id: str) -> Loaded[Runtime]:
+        """What serves a camera now. Raises Missing or Corrupt."""
+        return await self.get(self.name_for(camera_id))
 
     async def get(self, name: str) -> Loaded[Runtime]:
         """A model by name, loaded if it is not. Raises Missing or Corrupt."""
@@ -94,9 +98,11 @@ class ModelRack(Generic[Runtime]):
 
     async def watch(self) -> None:
         """Until cancelled: keeps the activation map, well once the default model is loaded."""
-        last = "$"
+        last: str | None = None
         while True:
             try:
+                # Before the map is read: a change while the model loads is heard of afterwards.
+                last = last or await self._newest_announcement()
                 self._active = await self._activations.read()
                 await self.for_camera(ActivationMap.EVERY_CAMERA)
                 self._vital.well()
@@ -110,6 +116,10 @@ class ModelRack(Generic[Runtime]):
             except CityBrainError as error:
                 self._vital.ailing(str(error))
                 await asyncio.sleep(2)
+
+    async def _newest_announcement(self) -> str:
+        newest: Any = await self._bus.redis.xrevrange(MODELS.key(), count=1)
+        return newest[0][0].decode() if newest else "0-0"
 
     def _load(self, name: str) -> Loaded[Runtime]:
         model = self._store.load(name)

@@ -40,9 +40,11 @@ class Visitor:
         return self.page.locator(selector)
 
     async def sees(self, selector: str, text: str | None = None) -> Locator:
-        """Waits until it is there to be seen, with the text in it."""
+        """Goes to it and waits until it is there to be seen, with the text in it."""
         found = self.at(selector).first
         await expect(found).to_be_visible(timeout=PATIENCE_MS)
+        # A tile asks for its news only while it is in view.
+        await found.scroll_into_view_if_needed()
         if text is not None:
             await expect(found).to_contain_text(text, timeout=PATIENCE_MS)
         return found
@@ -50,7 +52,6 @@ class Visitor:
     async def sees_picture(self, selector: str) -> None:
         """Waits until a picture is really there: bytes that the browser could decode."""
         picture = await self.sees(selector)
-        await picture.scroll_into_view_if_needed()
         handle = await picture.element_handle()
         await self.page.wait_for_function(
             "image => image.naturalWidth > 0", arg=handle, timeout=PATIENCE_MS

@@ -62,6 +62,12 @@ class Service:
         await self.bus.redis.hset(keys.holders, entry, 1)
         return entry
 
+    async def serves(self, model: str) -> None:
+        """Waits until the running service has heard which model scores the camera."""
+        async with asyncio.timeout(20):
+            while self.app.state.rack.name_for("gate") != model:
+                await asyncio.sleep(0.02)
+
     async def outcomes(self, count: int) -> list[ClipScored]:
         async with asyncio.timeout(20):
             while True:
@@ -184,12 +190,12 @@ async def test_another_model_is_taken_up_without_a_restart(service):
     await service.outcomes(1)
     activations = ActivationMap(service.bus.redis, "anomaly")
     await activations.activate(service.bus, "other", camera_id="gate")
-    await asyncio.sleep(0.3)
+    await service.serves("other")
     await service.send([gray(1)] * 16)
     first, second = await service.outcomes(2)
     assert (first.context.model, second.context.model) == ("halves", "other")
     await activations.roll_back(service.bus, camera_id="gate")
-    await asyncio.sleep(0.3)
+    await service.serves("halves")
     await service.send([gray(1)] * 16)
     assert (await service.outcomes(3))[2].context.model == "halves"
 
@@ -201,7 +207,7 @@ async def test_a_clip_that_kills_its_handler_every_time_is_buried_with_its_frame
     activations = ActivationMap(service.bus.redis, "anomaly")
     (tmp_path / "models" / "other" / "model.onnx").write_bytes(b"broken")
     await activations.activate(service.bus, "other", camera_id="gate")
-    await asyncio.sleep(0.3)
+    await service.serves("other")
     await _hurry(service)
     await service.send([gray(9)] * 16)
     (scored,) = await service.outcomes(1)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections import Counter
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -308,6 +310,7 @@ async def test_a_worker_killed_in_mid_work_loses_nothing_and_doubles_nothing(
     for deaths in (1, 2):
         worker = start(consume_for_ever, redis_server.url)
         await until(lambda count=deaths * 30: has_published(bus, count), within_s=40)
+        await until(lambda at_work=worker: _is_caught_at_work(bus, at_work))
         worker.kill()
         await end_of(worker)
         assert await pending(bus) > 0, "it died with work in its hands"
@@ -315,6 +318,15 @@ async def test_a_worker_killed_in_mid_work_loses_nothing_and_doubles_nothing(
         await until(lambda: has_published(bus, total))
         await until(lambda: _is_empty(bus))
     assert sorted(await published(bus)) == list(range(total))
+
+
+async def _is_caught_at_work(bus: Bus, worker) -> bool:
+    """Stops the worker in its tracks; lets it go on where its hands were empty."""
+    os.kill(worker.pid, signal.SIGSTOP)
+    if await pending(bus):
+        return True
+    os.kill(worker.pid, signal.SIGCONT)
+    return False
 
 
 async def test_a_redis_that_goes_and_comes_back_interrupts_and_loses_nothing(

@@ -74,6 +74,23 @@ async def test_an_activation_is_followed_without_a_restart(watching, bus, vital)
         await until(lambda: _serves(rack, "gate", "thrice"))
 
 
+async def test_an_activation_during_the_first_load_is_heard_of_at_once(
+    watching, bus, vital, monkeypatch
+):
+    activations = ActivationMap(bus.redis, "anomaly")
+    read = ActivationMap.read
+
+    async def read_just_before_the_change(self):
+        active = await read(self)
+        if not active:
+            await activations.activate(bus, "twice", "gate")
+        return active
+
+    monkeypatch.setattr(ActivationMap, "read", read_just_before_the_change)
+    async with watching() as rack:
+        await until(lambda: rack.name_for("gate") == "twice", within_s=4)
+
+
 async def _serves(rack, camera, name) -> bool:
     return await serves(rack, camera) == name
 
