@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from pydantic import BaseModel
 
 from services.anomaly.settings import AnomalySettings
 from services.gateway.settings import GatewaySettings
@@ -25,9 +27,11 @@ SETTINGS = {
     "synthetic": SyntheticSettings,
 }
 DECIDED_BY_THE_IMAGE = {"CITYBRAIN_HOME", "MODELS_FOLDER", "HOST", "PORT"}
-NOT_SET = dict.fromkeys(SETTINGS, DECIDED_BY_THE_IMAGE) | {
-    "anomaly": DECIDED_BY_THE_IMAGE | {"DATABASE_URL"},  # it has none
-    "synthetic": DECIDED_BY_THE_IMAGE | {"BLOBS_FOLDER"},  # it stores none
+OF_THE_EMBEDDED_CITY = {"INSTANCE"}
+NOBODYS = DECIDED_BY_THE_IMAGE | OF_THE_EMBEDDED_CITY
+NOT_SET = dict.fromkeys(SETTINGS, NOBODYS) | {
+    "anomaly": NOBODYS | {"DATABASE_URL"},  # it has none
+    "synthetic": NOBODYS | {"BLOBS_FOLDER"},  # it stores none
 }
 DECIDED_BY_COMPOSE = {"BUS_URL", "FRAMES_URL", "DATABASE_URL", "BLOBS_FOLDER", "REID_URL"}
 
@@ -115,12 +119,22 @@ def test_a_new_env_has_a_password_of_its_own_behind_every_name():
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_of_a_service_can_be_set_and_is_explained(services, name):
-    fields = {field.upper() for field in SETTINGS[name].model_fields} - NOT_SET[name]
+    fields = set(_variables(SETTINGS[name])) - NOT_SET[name]
     example = (ROOT / "deploy" / "env.example").read_text()
 
     assert fields <= set(services[name]["environment"])
     for field in fields - DECIDED_BY_COMPOSE:
         assert re.search(rf"^(# )?{field}=", example, re.MULTILINE), field
+
+
+def _variables(settings: type[BaseModel]) -> Iterator[str]:
+    """The names of its environment variables; those of a group within it are GROUP__NAME."""
+    for name, field in settings.model_fields.items():
+        group = field.annotation
+        if isinstance(group, type) and issubclass(group, BaseModel):
+            yield from (f"{name.upper()}__{inner}" for inner in _variables(group))
+        else:
+            yield name.upper()
 
 
 def test_a_setting_in_the_env_reaches_its_service(written, tmp_path):
