@@ -34,7 +34,7 @@ from services.reid.gallery.tables import (
 )
 from shared.bus import Settlement
 from shared.clock import SECOND_US, now_us
-from shared.folding import Fold
+from shared.folding import Arrival, Fold
 from shared.messages import (
     Box,
     Detection,
@@ -130,13 +130,17 @@ class GalleryWriter:
         self._lease = lease
 
     async def handle(self, message: TrackletsEmbedded, _: Delivery) -> Settlement:
-        """Folds a clip's tracklets in their turn."""
+        """Folds a clip's tracklets in their turn, or at once where their turn has passed: a worker
+        that was slow is no reason to lose the people it saw, nor to owe the clip's outcome."""
         taking = Taking(0)
         async with self._database.writing() as session:
             await self._begin(session, taking)
-            await self._fold.take(
+            arrival = await self._fold.take(
                 session, message, lambda row: self._step(session, row, taking), now_us()
             )
+            if arrival is Arrival.LATE:
+                key = (message.camera_id, message.born, message.seq)
+                await self._step(session, await session.get_one(TrackletOutcomeRow, key), taking)
         await self._after(message.model_digest)
         return Settlement()
 
@@ -181,7 +185,7 @@ class GalleryWriter:
             await (await self._spaces.of(model_digest)).follow()
 
     async def _step(self, session: AsyncSession, row: Any, taking: Taking) -> None:
-        """One clip in its turn."""
+        """One clip's people, and its outcome."""
         message = TrackletsEmbedded.unpack(row.body)
         row.body = None
         sighted: list[TrackletRow] = []

@@ -201,6 +201,19 @@ async def test_clips_are_taken_in_their_order_whatever_comes_first(gallery):
     assert len(set((await gallery.persons()).values())) == 1
 
 
+async def test_a_clip_behind_which_the_gallery_went_on_is_told_and_its_people_are_known(
+    gallery, monkeypatch
+):
+    await gallery.take(clip(1, tracklet(0, "anna", at(1), x=98, seed=1)))
+    monkeypatch.setattr("shared.folding.GAP_WAIT_S", 0.0)
+    await gallery.writer.skip_gaps()
+    late = clip(0, tracklet(0, "anna", at(0), x=50))
+    await gallery.take(late, late)
+    assert [outcome.seq for outcome in await gallery.said()] == [1, 0]
+    persons = await gallery.persons()
+    assert persons["gate/1/0/0"] == persons["gate/1/1/0"] is not None
+
+
 async def test_a_redelivery_adds_nobody(gallery):
     message = clip(0, tracklet(0, "anna", at(0), x=50))
     await gallery.take(message, message, message)
