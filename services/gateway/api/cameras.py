@@ -19,7 +19,8 @@ from services.gateway.api.dependencies import (
     WritesCameras,
     span_us,
 )
-from services.gateway.core.camera import Camera, CameraMode, Location
+from services.gateway.core.alarm import AlarmRule, OwnRule
+from services.gateway.core.camera import AlertBudget, Camera, CameraMode, Location, TimeZone
 from services.gateway.store import cameras, idempotency, timeline
 from services.gateway.store.cameras import camera_of
 from services.gateway.store.resources import CameraResource, moment
@@ -49,6 +50,9 @@ class CameraChange(BaseModel):
     stride: Annotated[int, Field(ge=1)] | None = None
     masks: tuple[Polygon, ...] | None = None
     unwatched: tuple[Polygon, ...] | None = None
+    time_zone: TimeZone | None = None
+    alarm_rule: OwnRule | None = None
+    alert_budget_per_day: AlertBudget | None = None
 
 
 class TimelinePoint(BaseModel):
@@ -85,6 +89,7 @@ async def create_camera(
     """Registers a camera. 409 where its id is taken."""
     principal.check_camera(camera.id)
     _check_stride(camera, city.settings.clip_length)
+    _check_rule(camera, city.settings.alarm)
     digest = hashlib.sha256(camera.model_dump_json().encode()).hexdigest()
     async with city.database.writing() as session:
         known = await idempotency.recall(session, "cameras", idempotency_key, digest)
@@ -138,6 +143,7 @@ async def change_camera(
             update={name: getattr(change, name) for name in change.model_fields_set}
         )
         _check_stride(changed, city.settings.clip_length)
+        _check_rule(changed, city.settings.alarm)
         row = await cameras.change(session, changed, _version_in(if_match))
         resource = CameraResource.of(row)
     await city.registry.refresh()
@@ -232,6 +238,19 @@ def _version_in(if_match: str | None) -> int | None:
         return int(if_match.strip('"'))
     except ValueError:
         raise Malformed(f"If-Match {if_match!r} is no version", code="bad_etag") from None
+
+
+def _check_rule(camera: Camera, service_rule: AlarmRule) -> None:
+    if camera.alarm_rule is None:
+        return
+    try:
+        camera.alarm_rule.over(service_rule)
+    except ValueError:
+        raise Malformed(
+            "the camera's alarm_rule and the service's together close an alert above the score at"
+            " which they open it",
+            code="rule_contradiction",
+        ) from None
 
 
 def _check_stride(camera: Camera, clip_length: int) -> None:

@@ -101,6 +101,7 @@ class ScoreComposer:
             if row is not None:
                 watch = Watch(session, self._rule, now_us())
                 row.timeline, row.body = await watch.look_back(message), None
+                row.context = _context_of(message)
 
     async def _step(self, session: AsyncSession, row: Any, folding: Folding) -> None:
         """One clip in its turn."""
@@ -109,3 +110,8 @@ class ScoreComposer:
         folding.through.append((message.camera_id, message.clip_entry))
         if message.outcome is Outcome.DONE:
             row.timeline = await Watch(session, self._rule, folding.now_us).see(message)
+            row.context = _context_of(message)
+
+
+def _context_of(message: ClipScored) -> str | None:
+    return message.context.key if message.context else None

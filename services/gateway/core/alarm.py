@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.clock import SECOND_US
 
@@ -39,6 +39,29 @@ class AlarmRule(BaseModel):
     quiet_s: Annotated[float, Field(ge=0)] = 3.0
     cooldown_s: Annotated[float, Field(ge=0)] = 10.0
     caution: Annotated[float, Field(ge=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _closes_below_where_it_opens(self) -> Self:
+        if self.close_score > self.open_score:
+            raise ValueError("close_score must not exceed open_score")
+        return self
+
+
+class OwnRule(BaseModel):
+    """What a camera has otherwise than the service's AlarmRule; what is None is the service's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    open_score: Annotated[float, Field(gt=0)] | None = None
+    close_score: Annotated[float, Field(gt=0)] | None = None
+    min_duration_s: Annotated[float, Field(ge=0)] | None = None
+    quiet_s: Annotated[float, Field(ge=0)] | None = None
+    cooldown_s: Annotated[float, Field(ge=0)] | None = None
+
+    def over(self, rule: AlarmRule) -> AlarmRule:
+        """This rule, and `rule` where it says nothing. Raises ValueError where both together would
+        close an alert above where it opens."""
+        return AlarmRule.model_validate(rule.model_dump() | self.model_dump(exclude_none=True))
 
 
 class Phase(StrEnum):
@@ -116,6 +139,15 @@ def _hear_open(
 def close(alarm: Alarm) -> Alarm:
     """The alarm after its frames have stopped, or have been quiet for long enough."""
     return alarm.model_copy(update={"phase": Phase.QUIET, "closed_us": alarm.loud_us})
+
+
+def fall_silent(alarm: Alarm) -> Alarm:
+    """The alarm after its frames have stopped: what was open is closed, what rose has not come."""
+    return (
+        close(alarm)
+        if alarm.phase is Phase.OPEN
+        else alarm.model_copy(update={"phase": Phase.QUIET})
+    )
 
 
 def _peaked(alarm: Alarm, captured_us: int, score: float) -> Alarm:

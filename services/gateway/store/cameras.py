@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from sqlalchemy import delete as delete_from
 from sqlalchemy import select
 
+from services.gateway.core.alarm import OwnRule
 from services.gateway.core.camera import Camera, CameraMode, Location
-from services.gateway.store.tables import CameraRow, WatchRow
+from services.gateway.store.tables import BaselineHourRow, CameraRow, WatchRow
 from shared.clock import now_us
 from shared.errors import Conflict, Missing, Stale
 from shared.messages import Polygon
@@ -34,6 +36,9 @@ def camera_of(row: CameraRow) -> Camera:
         stride=row.stride,
         masks=tuple(Polygon.model_validate(polygon) for polygon in row.masks),
         unwatched=tuple(Polygon.model_validate(polygon) for polygon in row.unwatched),
+        time_zone=row.time_zone,
+        alarm_rule=OwnRule.model_validate(row.alarm_rule) if row.alarm_rule else None,
+        alert_budget_per_day=row.alert_budget_per_day,
     )
 
 
@@ -82,6 +87,11 @@ async def change(session: AsyncSession, camera: Camera, version: int | None) -> 
     row = await find(session, camera.id, lock=True)
     if version is not None and version != row.version:
         raise Stale(f"camera {camera.id!r} is at version {row.version}; read it again")
+    if camera.time_zone != row.time_zone:
+        # What was learnt of 8 o'clock is now of another hour.
+        await session.execute(
+            delete_from(BaselineHourRow).where(BaselineHourRow.camera_id == camera.id)
+        )
     for column, value in _columns(camera).items():
         setattr(row, column, value)
     row.version += 1

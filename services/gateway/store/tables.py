@@ -35,6 +35,9 @@ class CameraRow(Base):
     stride: Mapped[int | None]
     masks: Mapped[list[Any]] = mapped_column(JSON)
     unwatched: Mapped[list[Any]] = mapped_column(JSON)
+    time_zone: Mapped[str | None] = mapped_column(String(64))
+    alarm_rule: Mapped[dict[str, float] | None] = mapped_column(JSON)
+    alert_budget_per_day: Mapped[float | None]
     version: Mapped[int]
     created_us: Mapped[int]
     updated_us: Mapped[int]
@@ -57,7 +60,11 @@ class WatchRow(Base):
 
 
 class BaselineRow(Base):
-    """Quantile sketch of the errors of one camera in one scoring context."""
+    """Quantile sketch of the errors of one camera in one scoring context.
+
+    scoring and prior: the context in full, and its model card's quantiles (None: the last clip
+    came before these were kept). open_score: of the last calibration (None: there was none).
+    """
 
     __tablename__ = "baselines"
 
@@ -65,7 +72,51 @@ class BaselineRow(Base):
     context: Mapped[str] = mapped_column(String(64), primary_key=True)
     frames: Mapped[int]
     sketch: Mapped[bytes] = mapped_column(LargeBinary)
+    scoring: Mapped[dict[str, str] | None] = mapped_column(JSON)
+    prior: Mapped[dict[str, float] | None] = mapped_column(JSON)
+    open_score: Mapped[float | None]
     updated_us: Mapped[int]
+
+
+class BaselineHourRow(Base):
+    """Quantile sketch of the same errors within one hour of the camera's day, 0 to 23."""
+
+    __tablename__ = "baseline_hours"
+
+    camera_id: Mapped[str] = mapped_column(CameraKey, primary_key=True)
+    context: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hour: Mapped[int] = mapped_column(primary_key=True)
+    frames: Mapped[int]
+    sketch: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class CalibrationRow(Base):
+    """That a baseline was built anew: when, by which key, from what span of the camera's time.
+
+    excluded: spans that were left out, [start_us, end_us]. days: of scored footage. method: how the
+    open score was found. before: the baseline that was replaced, packed (None: no longer kept).
+    undone_us, undone_by: when and by whom it was rolled back.
+    """
+
+    __tablename__ = "calibrations"
+
+    id: Mapped[str] = mapped_column(Ulid, primary_key=True)
+    camera_id: Mapped[str] = mapped_column(CameraKey, index=True)
+    context: Mapped[str] = mapped_column(String(64))
+    at_us: Mapped[int]
+    actor: Mapped[str] = mapped_column(String(32))
+    start_us: Mapped[int]
+    end_us: Mapped[int]
+    excluded: Mapped[list[Any]] = mapped_column(JSON)
+    frames: Mapped[int]
+    days: Mapped[float]
+    budget_per_day: Mapped[float]
+    open_score: Mapped[float]
+    open_score_before: Mapped[float]
+    method: Mapped[str] = mapped_column(String(16))
+    before: Mapped[bytes | None] = mapped_column(LargeBinary)
+    undone_us: Mapped[int | None]
+    undone_by: Mapped[str | None] = mapped_column(String(32))
 
 
 class ScoreCursorRow(CursorColumns, Base):
@@ -73,10 +124,12 @@ class ScoreCursorRow(CursorColumns, Base):
 
 
 class ScoreOutcomeRow(OutcomeColumns, Base):
-    """timeline: packed times, errors and scores of the owned frames."""
+    """timeline: packed times, errors and scores of the owned frames. context: the scoring context
+    of these errors, by its key."""
 
     __tablename__ = "score_outcomes"
 
+    context: Mapped[str | None] = mapped_column(String(64))
     timeline: Mapped[bytes | None] = mapped_column(LargeBinary)
 
     __table_args__ = (Index("ix_score_outcomes_camera_end", "camera_id", "end_us"),)
