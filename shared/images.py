@@ -25,6 +25,8 @@ Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+JPEG_SCAN = b"\xff\xda"
+"""Begins each scan of a JPEG; within the pixels' bytes it cannot stand (ITU T.81, B.1.1.2)."""
 PNG_HEAD = struct.Struct(">12x4s2I")
 """After magic and length: the first chunk's name, width and height (PNG specification, 11.2)."""
 
@@ -46,10 +48,12 @@ class ImageInfo:
 @dataclass(frozen=True)
 class ImageLimits:
     """Bounds on a foreign image. `max_pixels` guards against decompression bombs: a small file
-    whose header promises a huge picture."""
+    whose header promises a huge picture. `max_scans` against JPEGs that would be decoded for
+    minutes: each scan passes over the whole picture, and takes fifty bytes. Usual ones have ten."""
 
     max_bytes: int = 8 * 1024 * 1024
     max_pixels: int = 4096 * 2304
+    max_scans: int = 64
     min_side: int = 16
 
 
@@ -57,8 +61,8 @@ def inspect(body: bytes, limits: ImageLimits) -> ImageInfo:
     """The header of an image that is whole and within limits. Nothing large is allocated before
     the header has been judged.
 
-    Raises UnsupportedMedia (`not_an_image`), TooLarge (`image_too_large`, `image_too_many_pixels`)
-    or Malformed (`image_truncated`, `image_too_small`).
+    Raises UnsupportedMedia (`not_an_image`), TooLarge (`image_too_large`, `image_too_many_pixels`,
+    `image_too_many_scans`) or Malformed (`image_truncated`, `image_too_small`).
     """
     if len(body) > limits.max_bytes:
         raise TooLarge(
@@ -75,6 +79,11 @@ def inspect(body: bytes, limits: ImageLimits) -> ImageInfo:
         raise Malformed(
             f"the image is {info.width}x{info.height}; each side needs {limits.min_side} pixels",
             code="image_too_small",
+        )
+    if info.format is ImageFormat.JPEG and body.count(JPEG_SCAN) > limits.max_scans:
+        raise TooLarge(
+            f"the JPEG has over {limits.max_scans} scans, which is the most that is taken",
+            code="image_too_many_scans",
         )
     _prove_whole(body, info)
     return info
@@ -110,7 +119,7 @@ def _prove_whole(body: bytes, info: ImageInfo) -> None:
         else:
             with Image.open(io.BytesIO(body), formats=["PNG"]) as image:
                 image.verify()
-    except (ValueError, OSError, SyntaxError) as error:
+    except (ValueError, OSError, SyntaxError, IndexError) as error:  # the last: no pixels at all
         raise Malformed(
             f"the image is truncated or damaged: {error}", code="image_truncated"
         ) from error

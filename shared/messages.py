@@ -170,11 +170,13 @@ class FrameScore(Message):
 
     error: the card's score of the frame (unit: squared pixel value, pixels in [0, 1]).
     regions: boxes of what the error map holds against the model card's prior.
+    parts: what the error is made of, by name, where the scorer tells; they add up to it.
     """
 
     captured_us: int
     error: float
     regions: tuple[Box, ...] = ()
+    parts: dict[str, float] = Field(default_factory=dict)
 
 
 class ErrorMap(Message):
@@ -196,12 +198,20 @@ class Prior(Message):
 
 
 class ClipScored(ClipOutcome):
+    """What the anomaly service made of a clip.
+
+    frames, masks: the clip's owned frames, and what was blackened in them. error_map: of the worst
+    of them. reconstruction: JPEG of that one as the model drew it, gray and of the model's size;
+    None for a model that draws none.
+    """
+
     TYPE: ClassVar[str] = "ClipScored"
 
     context: ScoringContext | None = None
     prior: Prior | None = None
     scores: tuple[FrameScore, ...] = ()
     error_map: ErrorMap | None = None
+    reconstruction: bytes | None = None
     frames: tuple[FrameRef, ...] = ()
     masks: tuple[Polygon, ...] = ()
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Security
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
-from services.anomaly.scorer import ClipErrors, Scorer, View
+from services.anomaly.scorer import NOT_FINITE, ClipErrors, Scorer, View
 from shared.auth import Scope, authenticate
 from shared.errors import Malformed
 from shared.images import ImageLimits, decode, inspect
@@ -80,8 +80,8 @@ async def score_clip(
 ) -> ScoreResult:
     """Scores a clip of as many frames as the model takes.
 
-    413, 415, 422: a frame is no image that can be taken, or their number is wrong. 429: too many
-    clips wait.
+    413, 415, 422: a frame is no image that can be taken, their number is wrong, or the model makes
+    no finite error of them. 429: too many clips wait.
     """
     state = request.app.state
     loaded: Loaded[Scorer] = await (state.rack.get(model) if model else state.rack.for_camera("*"))
@@ -96,6 +96,10 @@ async def score_clip(
         )
     frames = await asyncio.to_thread(_judged, bodies, state.limits)
     errors: ClipErrors = await state.score(loaded, View(frames))
+    if not errors.is_finite:
+        raise Malformed(
+            f"{loaded.context.model} makes no finite error of these frames", code=NOT_FINITE
+        )
     return _result(loaded, errors, maps=maps)
 
 

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from shared.messages import Box, Polygon
     from shared.model_store import ModelCard, StoredModel
 
+NOT_FINITE = "score_not_finite"
+"""Why a clip has no score though its frames could be read."""
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -48,13 +51,20 @@ class ClipErrors:
 
     frame_errors: (T,) in squared pixel value, pixels in [0, 1]. maps: (T, R, K), the same per
     patch. regions: per frame, boxes in pixels of that frame as it came in. reconstruction:
-    (T, H, W) gray pixels in [0, 1], where it was asked for.
+    (T, H, W) gray pixels in [0, 1], where it was asked for. parts: per frame, by name, what adds up
+    to its error; empty for a scorer whose error is one thing.
     """
 
     frame_errors: FrameErrors
     maps: Maps
     regions: tuple[tuple[Box, ...], ...]
     reconstruction: np.ndarray[tuple[int, int, int], np.dtype[np.float32]] | None = None
+    parts: tuple[dict[str, float], ...] = ()
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether these are numbers at all: a network may overflow on pixels that are fine."""
+        return bool(np.isfinite(self.frame_errors).all() and np.isfinite(self.maps).all())
 
 
 class Scorer:

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
-from services.anomaly.scorer import View
+from services.anomaly.scorer import NOT_FINITE, View
 from shared.bus import Settlement
 from shared.errors import Malformed
-from shared.images import blacken, decode
+from shared.images import blacken, decode, encode_jpeg
 from shared.letters import bury_clip
 from shared.messages import ClipReady, ClipScored, ErrorMap, FrameScore, Outcome
 from shared.topics import SCORES, Group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from services.anomaly.scorer import ClipErrors, Scorer
     from shared.batching import Batcher
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from shared.rack import Loaded, ModelRack
 
 log = structlog.get_logger(__name__)
+
+GREATEST_OF_A_MAP = float(np.finfo(np.float16).max)
 
 
 class ScoringWorker:
@@ -70,13 +74,18 @@ class ScoringWorker:
         except Malformed as error:
             log.warning("clip_unreadable", clip=clip.clip_id, error=str(error))
             return ClipScored.of(clip, entry, Outcome.UNSCORED, error.code)
-        return scored_of(clip, entry, loaded, errors)
+        if not errors.is_finite:
+            # Passed on, it would stay in the camera's baseline for good.
+            log.error("clip_not_finite", clip=clip.clip_id, model=loaded.context.model)
+            return ClipScored.of(clip, entry, Outcome.UNSCORED, NOT_FINITE)
+        return await asyncio.to_thread(scored_of, clip, entry, loaded, errors)
 
 
 def scored_of(
     clip: ClipReady, entry: str, loaded: Loaded[Scorer], errors: ClipErrors
 ) -> ClipScored:
-    """The outcome of a scored clip: raw errors of its owned frames, the map of the worst one."""
+    """The outcome of a scored clip: raw errors of its owned frames, the map of the worst one, and
+    that one as the model drew it."""
     owned = errors.frame_errors[clip.owned_from :]
     worst = clip.owned_from + int(np.argmax(owned))
     return ClipScored.of(
@@ -86,20 +95,34 @@ def scored_of(
         context=loaded.context,
         prior=loaded.runtime.prior.frame,
         scores=tuple(
-            FrameScore(captured_us=frame.captured_us, error=float(error), regions=regions)
-            for frame, error, regions in zip(
-                clip.owned, owned, errors.regions[clip.owned_from :], strict=True
+            FrameScore(
+                captured_us=frame.captured_us, error=float(error), regions=regions, parts=parts
             )
-        ),
+            for frame, error, regions, parts in zip(
+                clip.frames, errors.frame_errors, errors.regions, _parts(errors), strict=True
+            )
+        )[clip.owned_from :],
         error_map=ErrorMap(
             rows=errors.maps.shape[1],
             columns=errors.maps.shape[2],
-            values=errors.maps[worst].astype("<f2").tobytes(),
+            values=errors.maps[worst].clip(max=GREATEST_OF_A_MAP).astype("<f2").tobytes(),
             captured_us=clip.frames[worst].captured_us,
         ),
+        reconstruction=None
+        if errors.reconstruction is None
+        else encode_jpeg(_eight_bits(errors.reconstruction[worst])),
         frames=clip.owned,
         masks=clip.masks,
     )
+
+
+def _parts(errors: ClipErrors) -> Sequence[dict[str, float]]:
+    return errors.parts or [{}] * len(errors.frame_errors)
+
+
+def _eight_bits(drawn: NDArray[np.float32]) -> Pixels:
+    """(H, W) in [0, 1], give or take what the network overshoots."""
+    return np.round(drawn.clip(0, 1) * 255).astype(np.uint8)
 
 
 def _decoded(bodies: Sequence[bytes], masks: Sequence[Polygon]) -> list[Pixels]:
