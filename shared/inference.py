@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +24,8 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 class Provider(StrEnum):
-    """`auto`: OpenVINO where it is installed, else ONNX Runtime's best."""
+    """`auto`: CUDA where ONNX Runtime was built for it, else OpenVINO where it is installed, else
+    ONNX Runtime on the CPU."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -52,25 +54,45 @@ def open_session(
     *,
     provider: Provider = Provider.AUTO,
     precision: Precision = Precision.FP32,
+    lanes: int = 1,
     threads: int = 1,
 ) -> Session:
-    """Loads a model. threads: per forward pass; two passes may run side by side.
+    """Loads a model. lanes: forward passes side by side; threads: of each.
 
-    Raises Unavailable where the provider that was named cannot be had: nothing falls back silently.
+    Raises Unavailable where the provider or the precision that was named cannot be had: nothing
+    falls back silently.
     """
     if provider is Provider.AUTO:
-        installed = importlib.util.find_spec("openvino") is not None
-        provider = Provider.OPENVINO if installed else _best_of_onnxruntime()
+        provider = _best()
     if provider is Provider.OPENVINO:
-        return OpenVinoSession(path, precision, threads)
+        return OpenVinoSession(path, precision, lanes, threads)
     if precision is not Precision.FP32:
         raise Unavailable(f"{provider} runs fp32 only; {precision} needs provider=openvino")
     return OnnxRuntimeSession(path, provider, threads)
 
 
-def _best_of_onnxruntime() -> Provider:
-    has_cuda = "CUDAExecutionProvider" in _onnxruntime().get_available_providers()
-    return Provider.CUDA if has_cuda else Provider.CPU
+def has_openvino() -> bool:
+    """Whether the openvino extra is installed."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def has_cuda() -> bool:
+    """Whether the ONNX Runtime that is installed was built for CUDA; a GPU may still be absent."""
+    return "CUDAExecutionProvider" in _onnxruntime().get_available_providers()
+
+
+def _best() -> Provider:
+    if has_cuda():
+        return Provider.CUDA
+    return Provider.OPENVINO if has_openvino() else Provider.CPU
+
+
+def bucket_of(size: int) -> int:
+    """The batch size that a batch of `size` is filled up to on a GPU: the next power of two.
+
+    cuDNN chooses its algorithms anew for each shape; so there are few of them.
+    """
+    return 1 << (size - 1).bit_length()
 
 
 def _onnxruntime() -> Any:
@@ -82,8 +104,16 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
+CUDA_OPTIONS = {
+    # The exhaustive search is slow at every new shape, and "default" at all of them since 1.20.
+    "cudnn_conv_algo_search": "HEURISTIC",
+    # TF32 keeps ten bits of mantissa: whoever asked for fp32 would get other errors.
+    "use_tf32": "0",
+}
+
+
 class OnnxRuntimeSession:
-    """ONNX Runtime on CPU or CUDA."""
+    """ONNX Runtime on CPU, or on CUDA with batches filled up to `bucket_of` their size."""
 
     def __init__(self, path: Path, provider: Provider, threads: int) -> None:
         onnxruntime = _onnxruntime()
@@ -96,8 +126,7 @@ class OnnxRuntimeSession:
         wanted: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
         if provider is Provider.CUDA:
             onnxruntime.preload_dlls()
-            # The default search is slow at every new shape, and very slow since 1.20 falls back.
-            wanted.insert(0, ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"}))
+            wanted.insert(0, ("CUDAExecutionProvider", CUDA_OPTIONS))
         self._session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
         used = self._session.get_providers()[0]
         if provider is Provider.CUDA and used != "CUDAExecutionProvider":
@@ -110,41 +139,77 @@ class OnnxRuntimeSession:
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, batch: Array) -> list[Array]:
+        if self.provider == Provider.CUDA:
+            return [output[: len(batch)] for output in self._run(_filled_up(batch))]
+        return self._run(batch)
+
+    def _run(self, batch: Array) -> list[Array]:
         outputs: list[Array] = self._session.run(None, {self._input: batch})
         return outputs
+
+
+def _filled_up(batch: Array) -> Array:
+    missing = bucket_of(len(batch)) - len(batch)
+    if not missing:
+        return batch
+    return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
+
+
+def _openvino() -> Any:
+    """The library. Its import reports to its maker where openvino-telemetry is installed, which it
+    requires: hidden, that package is done without. Raises ModuleNotFoundError."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
 
 
 class OpenVinoSession:
     """OpenVINO on CPU. Precision is pinned: left alone it picks bf16 where the processor has it,
     and thresholds would shift."""
 
-    def __init__(self, path: Path, precision: Precision, threads: int) -> None:
+    def __init__(self, path: Path, precision: Precision, lanes: int, threads: int) -> None:
         try:
-            import openvino
+            core = _openvino().Core()
         except ImportError as error:
             raise Unavailable(
                 "OpenVINO is not installed: install the openvino extra, or set the provider to cpu"
             ) from error
-        core = openvino.Core()
+        if precision is Precision.BF16 and "BF16" not in _capabilities(core):
+            # Asked for it nonetheless, OpenVINO computes in fp32 and says nothing.
+            raise Unavailable("this processor has no bf16: set the precision to fp32")
         hint = "bf16" if precision is Precision.BF16 else "f32"
         self._model = core.compile_model(
             core.read_model(str(path)),
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": hint,
-                "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1,
-                "PERFORMANCE_HINT": "LATENCY",
+                # A stream does one pass at a time: with one alone, the other lanes would wait.
+                "NUM_STREAMS": lanes,
+                "INFERENCE_NUM_THREADS": lanes * threads,
+                # Several services share the cores, and each would pin itself to the first ones.
+                "ENABLE_CPU_PINNING": False,
             },
         )
         self.provider: str = Provider.OPENVINO.value
         self.precision: str = precision.value
+        self.lanes: int = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
 
     def __call__(self, batch: Array) -> list[Array]:
         # A request of its own for every call: requests must not be shared between threads.
         request = self._model.create_infer_request()
         request.infer([batch], share_inputs=True)
         return [_own(tensor.data) for tensor in request.output_tensors]
+
+
+def has_bf16() -> bool:
+    """Whether OpenVINO is installed and can compute in bf16 on this processor."""
+    return has_openvino() and "BF16" in _capabilities(_openvino().Core())
+
+
+def _capabilities(core: Any) -> list[str]:
+    capabilities: list[str] = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return capabilities
 
 
 def _own(data: NDArray[np.float32]) -> Array:

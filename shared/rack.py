@@ -45,11 +45,13 @@ class Loaded(Generic[Runtime]):
 
 @dataclass(frozen=True)
 class RackSettings:
-    """default: the model of cameras that have none of their own. capacity: models in memory."""
+    """default: the model of cameras that have none of their own. lanes: forward passes side by
+    side; threads: of each. capacity: models in memory."""
 
     default: str
     provider: Provider = Provider.AUTO
     precision: Precision = Precision.FP32
+    lanes: int = 1
     threads: int = 1
     capacity: int = 4
 
@@ -128,6 +130,7 @@ class ModelRack(Generic[Runtime]):
             model.path,
             provider=settings.provider,
             precision=settings.precision,
+            lanes=settings.lanes,
             threads=settings.threads,
         )
         LOADED.labels(name, session.provider, session.precision).set(1)

@@ -50,6 +50,7 @@ def create_app(settings: AnomalySettings) -> FastAPI:
                 default=settings.anomaly_model,
                 provider=settings.inference_provider,
                 precision=settings.inference_precision,
+                lanes=settings.inference_lanes,
                 threads=settings.inference_threads,
             ),
             health.vital("model"),
@@ -90,4 +91,4 @@ def _policy(settings: AnomalySettings) -> BatchPolicy:
 
 def _score(loaded: Loaded[Scorer], views: Sequence[View]) -> list[ClipErrors]:
     """One forward pass, in the batcher's thread. Batches are keyed by the model in memory."""
-    return loaded.runtime.score_batch(views)
+    return loaded.runtime.score_batch(views, with_reconstruction=True)

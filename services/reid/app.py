@@ -145,6 +145,7 @@ def _rack(settings: ReidSettings) -> RackSettings:
         default=settings.reid_model,
         provider=settings.inference_provider,
         precision=settings.inference_precision,
+        lanes=settings.inference_lanes,
         threads=settings.inference_threads,
     )
 

@@ -1,16 +1,27 @@
 from __future__ import annotations
 
-import importlib.util
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from shared.errors import Unavailable
-from shared.inference import Precision, Provider, open_session
+from shared.inference import (
+    OpenVinoSession,
+    Precision,
+    Provider,
+    bucket_of,
+    has_bf16,
+    has_cuda,
+    has_openvino,
+    open_session,
+)
 from tests.unit.shared.tiny_model import write_onnx
 
-HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
+HAS_OPENVINO = has_openvino()
+HAS_BF16 = has_bf16()
 needs_openvino = pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is not installed")
 
 PROVIDERS = [Provider.CPU, pytest.param(Provider.OPENVINO, marks=needs_openvino)]
@@ -64,17 +75,63 @@ def test_two_threads_may_use_one_session(onnx, provider):
 
 def test_the_best_provider_that_is_installed_is_found(onnx):
     provider = open_session(onnx).provider
-    assert provider == ("openvino" if HAS_OPENVINO else "cpu")
+    assert provider == ("cuda" if has_cuda() else "openvino" if HAS_OPENVINO else "cpu")
 
 
 @needs_openvino
+@pytest.mark.skipif(not HAS_BF16, reason="this processor has no bf16")
 def test_half_precision_is_said_to_be_used(onnx):
     session = open_session(onnx, provider=Provider.OPENVINO, precision=Precision.BF16)
     assert session.precision == "bf16"
 
 
-@pytest.mark.skipif(HAS_OPENVINO, reason="OpenVINO is installed")
-def test_a_provider_that_is_not_installed_is_unavailable(onnx):
+@needs_openvino
+@pytest.mark.skipif(HAS_BF16, reason="this processor has bf16")
+def test_half_precision_is_refused_where_it_would_silently_be_fp32(onnx):
+    with pytest.raises(Unavailable, match="no bf16"):
+        open_session(onnx, provider=Provider.OPENVINO, precision=Precision.BF16)
+
+
+@needs_openvino
+def test_openvino_runs_as_many_passes_side_by_side_as_there_are_lanes(onnx):
+    for lanes in (1, 2):
+        session = open_session(onnx, provider=Provider.OPENVINO, lanes=lanes)
+        assert isinstance(session, OpenVinoSession)
+        assert session.lanes == lanes
+
+
+@needs_openvino
+def test_openvino_reports_nothing_to_its_maker(onnx):
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from shared.inference import Provider, open_session\n"
+        f"open_session(Path({str(onnx)!r}), provider=Provider.OPENVINO)\n"
+        "assert 'openvino.tools.ovc.telemetry_stub' in sys.modules, 'OpenVINO has changed'\n"
+        "sys.exit(any(name.startswith('openvino_telemetry.') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_batches_on_a_gpu_come_in_few_sizes():
+    assert [bucket_of(size) for size in (1, 2, 3, 4, 5, 8, 9, 31, 32)] == [
+        *(1, 2, 4, 4, 8, 8, 16, 32, 32)
+    ]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not has_cuda(), reason="ONNX Runtime was not built for CUDA")
+def test_a_gpu_answers_as_the_cpu_does_for_batches_of_any_size(onnx):
+    gpu = open_session(onnx, provider=Provider.CUDA)
+    cpu = open_session(onnx, provider=Provider.CPU)
+    for size in (1, 3, 8, 9):
+        pixels = batch(size)
+        for found, expected in zip(gpu(pixels), cpu(pixels), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_provider_that_is_not_installed_is_unavailable(onnx, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(Unavailable, match="install the openvino extra"):
         open_session(onnx, provider=Provider.OPENVINO)
 
