@@ -241,16 +241,15 @@ def _version_in(if_match: str | None) -> int | None:
 
 
 def _check_rule(camera: Camera, service_rule: AlarmRule) -> None:
-    if camera.alarm_rule is None:
+    own = camera.alarm_rule
+    if own is None or own.close_score is None:
         return
-    try:
-        camera.alarm_rule.over(service_rule)
-    except ValueError:
+    open_score = own.open_score or service_rule.open_score
+    if own.close_score > open_score:
         raise Malformed(
-            "the camera's alarm_rule and the service's together close an alert above the score at"
-            " which they open it",
+            f"close_score {own.close_score} is above the open_score of {open_score}",
             code="rule_contradiction",
-        ) from None
+        )
 
 
 def _check_stride(camera: Camera, clip_length: int) -> None:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import ormsgpack
 
 from services.gateway.composer.evidence import pending
-from services.gateway.core.alarm import Alarm, Phase, Turn, close, hear, severity_of
+from services.gateway.core.alarm import (
+    Alarm,
+    Phase,
+    Turn,
+    fall_silent,
+    hear,
+    rule_in_force,
+    severity_of,
+)
 from services.gateway.store import alerts, baselines
 from services.gateway.store.cameras import camera_of
 from services.gateway.store.tables import CameraRow, WatchRow
@@ -16,6 +24,8 @@ from shared.clock import SECOND_US
 from shared.errors import Malformed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from services.gateway.core.alarm import AlarmRule
@@ -45,32 +55,48 @@ class Watch:
         row = await self.session.get(WatchRow, message.camera_id)
         if camera_row is None or row is None:
             return None
+        camera = camera_of(camera_row)
         alarm = await self._after_clock_jump(row, message)
-        baseline = await self._baseline(message)
+        hours = [camera.hour_of(score.captured_us) for score in message.scores]
+        baseline = await self._baseline(message, hours)
         # Somewhere one must begin: the very first clip is judged by what it has taught itself.
         first = baseline.frames == 0
         if first:
-            baseline.absorb([score.error for score in message.scores])
-        levels = baseline.levels(_prior(message))
-        for score in message.scores:
-            alarm = await self._hear(camera_of(camera_row), alarm, score, levels, message)
+            baseline.absorb([score.error for score in message.scores], hours)
+        levels = _levels(baseline, message, hours)
+        # The camera's own rule, and on this very scale the open score of its calibration.
+        self.rule = rule_in_force(self.rule, camera.alarm_rule, baseline.open_score)
+        for score, scale in zip(message.scores, levels, strict=True):
+            alarm = await self._hear(camera, alarm, score, scale, message)
         if not first and _may_teach(alarm, message):
-            baseline.absorb([score.error for score in message.scores])
+            baseline.absorb([score.error for score in message.scores], hours)
         if message.context is not None:
-            await baselines.save(self.session, message.camera_id, message.context, baseline)
-        row.learning = levels.learning
+            await baselines.save(
+                self.session, message.camera_id, message.context, _prior(message), baseline
+            )
+        row.learning = baseline.levels(_prior(message)).learning
         row.alarm = alarm.model_dump(mode="json")
         return timeline_of(message, levels)
 
-    async def look_back(self, message: ClipScored) -> bytes:
-        """The timeline of a clip whose turn has passed: nothing is raised from the past."""
-        baseline = await self._baseline(message)
-        return timeline_of(message, baseline.levels(_prior(message)))
+    async def look_back(self, message: ClipScored) -> bytes | None:
+        """The timeline of a clip whose turn has passed: nothing is raised from the past.
 
-    async def _baseline(self, message: ClipScored) -> Baseline:
+        None for a camera that is gone.
+        """
+        row = await self.session.get(CameraRow, message.camera_id)
+        if row is None:
+            return None
+        camera = camera_of(row)
+        hours = [camera.hour_of(score.captured_us) for score in message.scores]
+        baseline = await self._baseline(message, hours)
+        return timeline_of(message, _levels(baseline, message, hours))
+
+    async def _baseline(self, message: ClipScored, hours: Sequence[int]) -> Baseline:
         if message.context is None:
             raise Malformed(f"clip {message.clip_id} is scored, but says not with what")
-        return await baselines.load(self.session, message.camera_id, message.context)
+        return await baselines.load(
+            self.session, message.camera_id, message.context.key, set(hours)
+        )
 
     async def _after_clock_jump(self, row: WatchRow, message: ClipScored) -> Alarm:
         """The camera's alarm. One of before the camera's clock was set back says nothing now."""
@@ -137,14 +163,24 @@ async def close_silent(session: AsyncSession, row: WatchRow, now_us: int) -> Non
     alarm = Alarm.model_validate(row.alarm) if row.alarm else Alarm()
     if alarm.phase is Phase.OPEN and alarm.alert_id:
         await alerts.close_alert(session, alarm.alert_id, alarm.loud_us, now_us)
-        row.alarm = close(alarm).model_dump(mode="json")
+    row.alarm = fall_silent(alarm).model_dump(mode="json")
 
 
-def timeline_of(message: ClipScored, levels: Levels) -> bytes:
-    """Packed [captured_us, error, score] of each owned frame."""
+def timeline_of(message: ClipScored, levels: Sequence[Levels]) -> bytes:
+    """Packed [captured_us, error, score] of each owned frame; levels: of each frame's hour."""
     return ormsgpack.packb(
-        [[score.captured_us, score.error, levels.score(score.error)] for score in message.scores]
+        [
+            [score.captured_us, score.error, scale.score(score.error)]
+            for score, scale in zip(message.scores, levels, strict=True)
+        ]
     )
+
+
+def _levels(baseline: Baseline, message: ClipScored, hours: Sequence[int]) -> list[Levels]:
+    """The scale of each frame, by its hour."""
+    prior = _prior(message)
+    by_hour = {hour: baseline.levels(prior, hour) for hour in set(hours)}
+    return [by_hour[hour] for hour in hours]
 
 
 def _may_teach(alarm: Alarm, message: ClipScored) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.clock import SECOND_US
 
@@ -40,12 +40,6 @@ class AlarmRule(BaseModel):
     cooldown_s: Annotated[float, Field(ge=0)] = 10.0
     caution: Annotated[float, Field(ge=1)] = 1.0
 
-    @model_validator(mode="after")
-    def _closes_below_where_it_opens(self) -> Self:
-        if self.close_score > self.open_score:
-            raise ValueError("close_score must not exceed open_score")
-        return self
-
 
 class OwnRule(BaseModel):
     """What a camera has otherwise than the service's AlarmRule; what is None is the service's."""
@@ -58,10 +52,16 @@ class OwnRule(BaseModel):
     quiet_s: Annotated[float, Field(ge=0)] | None = None
     cooldown_s: Annotated[float, Field(ge=0)] | None = None
 
-    def over(self, rule: AlarmRule) -> AlarmRule:
-        """This rule, and `rule` where it says nothing. Raises ValueError where both together would
-        close an alert above where it opens."""
-        return AlarmRule.model_validate(rule.model_dump() | self.model_dump(exclude_none=True))
+
+def rule_in_force(
+    service: AlarmRule, own: OwnRule | None, calibrated_open_score: float | None
+) -> AlarmRule:
+    """The service's rule, but what the camera has otherwise; between the two stands the open score
+    of the camera's calibration. An alert never closes above where it opens."""
+    known = {} if calibrated_open_score is None else {"open_score": calibrated_open_score}
+    known |= own.model_dump(exclude_none=True) if own else {}
+    rule = service.model_copy(update=known)
+    return rule.model_copy(update={"close_score": min(rule.close_score, rule.open_score)})
 
 
 class Phase(StrEnum):

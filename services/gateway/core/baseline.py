@@ -1,7 +1,9 @@
 """Raw errors of a camera -> scores that mean the same at every camera.
 
 A score of 0 is the camera's usual frame, 1 the error that a normal frame exceeds once in a thousand
-times. The formulas and constants here are ours.
+times. What is usual differs by the hour of the camera's day: each hour has a sketch of its own
+beside the whole, and is drawn toward the whole until it holds enough frames, as the whole is drawn
+toward the model card's prior. The formulas and constants here are ours.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 from datasketches import kll_floats_sketch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from shared.messages import Prior
 
@@ -25,8 +27,21 @@ SPREAD_FRAMES = 10_000
 """Frames at which the camera's own far quantile weighs as much as the prior's: it takes thousands
 of frames to see one in a thousand."""
 
+HOUR_FRAMES = 9_000
+"""Frames at which an hour's own median weighs as much as the whole's: half an hour at five frames
+a second. From then on the hour stands."""
+
 SKETCH_K = 400
 """Size of the quantile sketch: a rank error of about 0.6 %."""
+
+HOUR_SKETCH_K = 200
+"""Size of an hour's sketch: a rank error of about 1.2 %, at most 4 kB each."""
+
+LEAST_USUAL = 0.1
+"""The usual error is never held for less than this share of the card's median."""
+
+LEAST_SPREAD = 0.25
+"""The rare lies above the usual by no less than this share of what it does on the card."""
 
 
 @dataclass(frozen=True)
@@ -43,38 +58,87 @@ class Levels:
 
 
 class Baseline:
-    """The errors of one camera in one scoring context, as a quantile sketch."""
+    """The errors of one camera in one scoring context, as quantile sketches.
 
-    def __init__(self, sketch: bytes | None = None) -> None:
-        self._sketch = (
-            kll_floats_sketch.deserialize(sketch) if sketch else kll_floats_sketch(SKETCH_K)
-        )
+    hours: packed sketches of those hours (0 to 23) that will be asked for. open_score: what a
+    calibration has found on this scale.
+    """
+
+    def __init__(
+        self,
+        sketch: bytes | None = None,
+        hours: Mapping[int, bytes] | None = None,
+        open_score: float | None = None,
+    ) -> None:
+        self._sketch = _sketch(SKETCH_K, sketch)
+        self._hours = {
+            hour: _sketch(HOUR_SKETCH_K, packed) for hour, packed in (hours or {}).items()
+        }
+        self._taught: set[int] = set()
+        self.open_score = open_score
 
     @property
     def frames(self) -> int:
         return int(self._sketch.n)
 
+    @property
+    def frames_by_hour(self) -> dict[int, int]:
+        return {hour: int(sketch.n) for hour, sketch in sorted(self._hours.items())}
+
     def pack(self) -> bytes:
         return bytes(self._sketch.serialize())
 
-    def absorb(self, errors: Sequence[float]) -> None:
-        self._sketch.update(np.asarray(errors, np.float32))
+    def pack_hours(self, *, taught_only: bool = False) -> dict[int, bytes]:
+        """The sketches by hour; taught_only: of those hours that have learnt since it was made."""
+        return {
+            hour: bytes(sketch.serialize())
+            for hour, sketch in self._hours.items()
+            if not taught_only or hour in self._taught
+        }
 
-    def levels(self, prior: Prior) -> Levels:
-        """Where the camera stands now.
+    def absorb(self, errors: Sequence[float], hours: Sequence[int] = ()) -> None:
+        """Learns. hours: the hour of the camera's day of each error, or none at all."""
+        learnt = np.asarray(errors, np.float32)
+        self._sketch.update(learnt)
+        of_hour = np.asarray(hours, np.int64)
+        for hour in np.unique(of_hour).tolist():
+            self._hours.setdefault(hour, _sketch(HOUR_SKETCH_K)).update(learnt[of_hour == hour])
+            self._taught.add(hour)
+
+    def levels(self, prior: Prior, hour: int | None = None) -> Levels:
+        """Where the camera stands now: at that hour, or over the whole day.
 
         Its usual error is its median, which half of all frames would have to be abnormal to move;
         while learning, never below the model card's, so that a quiet first minute makes no hair
         trigger. How far the rare lies above the usual is taken from the card, and passes to the
-        camera's own quantiles as these are filled.
+        camera's own quantiles as these are filled. An hour is told apart once the whole stands.
         """
         ratio = prior.q999 / prior.q50
         if self.frames == 0:
             return Levels(prior.q50, prior.q999, learning=True)
-        median, far = self._sketch.get_quantiles([0.5, 0.999])
+        median, own_ratio = _shape(self._sketch, ratio)
         learning = self.frames < STANDING_FRAMES
-        usual = max(median, prior.q50) if learning else max(median, 0.1 * prior.q50)
-        own = self.frames / (self.frames + SPREAD_FRAMES)
-        own_ratio = max(far / max(median, 1e-12), 1.0 + 0.25 * (ratio - 1.0))
-        spread = math.exp((1 - own) * math.log(ratio) + own * math.log(own_ratio))
+        usual = max(median, prior.q50 if learning else LEAST_USUAL * prior.q50)
+        spread = _between(ratio, own_ratio, self.frames / (self.frames + SPREAD_FRAMES))
+        of_hour = None if learning or hour is None else self._hours.get(hour)
+        if of_hour is not None:
+            median, own_ratio = _shape(of_hour, ratio)
+            median = max(median, LEAST_USUAL * prior.q50)
+            usual = _between(usual, median, of_hour.n / (of_hour.n + HOUR_FRAMES))
+            spread = _between(spread, own_ratio, of_hour.n / (of_hour.n + SPREAD_FRAMES))
         return Levels(usual, usual * spread, learning)
+
+
+def _sketch(size: int, packed: bytes | None = None) -> kll_floats_sketch:
+    return kll_floats_sketch.deserialize(packed) if packed else kll_floats_sketch(size)
+
+
+def _shape(sketch: kll_floats_sketch, card_ratio: float) -> tuple[float, float]:
+    """A sketch's median, and how many times it the error of one frame in a thousand is."""
+    median, far = sketch.get_quantiles([0.5, 0.999])
+    return median, max(far / max(median, 1e-12), 1.0 + LEAST_SPREAD * (card_ratio - 1.0))
+
+
+def _between(prior: float, own: float, weight: float) -> float:
+    """From the prior (weight 0) to one's own (1), in proportion: errors are of any magnitude."""
+    return math.exp((1 - weight) * math.log(prior) + weight * math.log(own))

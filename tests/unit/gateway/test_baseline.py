@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.gateway.core.baseline import STANDING_FRAMES, Baseline
+from services.gateway.core.baseline import HOUR_FRAMES, STANDING_FRAMES, Baseline
 from shared.messages import Prior
 
 PRIOR = Prior(q50=0.01, q95=0.015, q99=0.02, q999=0.03)
@@ -81,3 +81,69 @@ def test_more_frames_do_not_make_it_larger_without_bound():
     for n in range(50):
         baseline.absorb(normal(20_000, seed=n))
     assert len(baseline.pack()) < 20_000
+
+
+def rush(hour: int) -> float:
+    """How much larger a normal error is at that hour than at night."""
+    return 3.0 if hour in (7, 8, 17, 18) else 1.0
+
+
+def taught(days: int) -> Baseline:
+    """A baseline of a street with rush hours, one frame a second."""
+    baseline = Baseline()
+    for day in range(days):
+        for hour in range(24):
+            errors = normal(3600, scale=rush(hour), seed=100 * day + hour)
+            baseline.absorb(errors, [hour] * 3600)
+    return baseline
+
+
+def test_a_frame_that_is_usual_at_its_hour_scores_as_usual_there():
+    baseline = taught(days=10)
+    for hour in (3, 8):
+        levels = baseline.levels(PRIOR, hour)
+        assert abs(levels.score(0.01 * rush(hour))) < 0.15
+        assert levels.score(0.03 * rush(hour)) == pytest.approx(1, abs=0.4)
+    whole = baseline.levels(PRIOR)
+    assert whole.score(0.03) < 0.5 * baseline.levels(PRIOR, 3).score(0.03), (
+        "what is rare at night drowns in a scale for the whole day"
+    )
+
+
+def test_an_hour_is_as_the_whole_until_it_holds_frames():
+    baseline = Baseline()
+    baseline.absorb(normal(50_000), [12] * 50_000)
+    assert baseline.levels(PRIOR, 3) == baseline.levels(PRIOR)
+    loud = normal(HOUR_FRAMES, scale=4.0)
+    drawn = []
+    for n in range(0, HOUR_FRAMES, 1_000):
+        baseline.absorb(loud[n : n + 1_000], [3] * 1_000)
+        drawn.append(baseline.levels(PRIOR, 3).usual)
+    assert drawn == sorted(drawn), "it is drawn to its own, step by step"
+    assert drawn[0] < 1.4 * baseline.levels(PRIOR).usual
+    assert drawn[-1] > 1.8 * baseline.levels(PRIOR).usual
+
+
+def test_while_the_whole_is_learning_no_hour_is_told_apart():
+    baseline = Baseline()
+    baseline.absorb(normal(700), [3] * 700)
+    baseline.absorb(normal(700, scale=3.0), [8] * 700)
+    assert baseline.levels(PRIOR, 3) == baseline.levels(PRIOR, 8) == baseline.levels(PRIOR)
+
+
+def test_hours_survive_storage_and_only_the_taught_ones_are_written():
+    baseline = taught(days=1)
+    again = Baseline(baseline.pack(), baseline.pack_hours(), open_score=0.7)
+    assert again.frames_by_hour == dict.fromkeys(range(24), 3600)
+    assert again.levels(PRIOR, 8) == baseline.levels(PRIOR, 8)
+    assert again.pack_hours(taught_only=True) == {}
+    again.absorb([0.01, 0.02], [23, 0])
+    assert set(again.pack_hours(taught_only=True)) == {23, 0}
+
+
+def test_all_hours_together_are_bounded():
+    baseline = Baseline()
+    for n in range(30):
+        for hour in range(24):
+            baseline.absorb(normal(18_000, seed=n), [hour] * 18_000)
+    assert sum(map(len, baseline.pack_hours().values())) < 24 * 4_096
