@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
-from scipy.ndimage import label, uniform_filter, uniform_filter1d
+from scipy.ndimage import generate_binary_structure, label, uniform_filter, uniform_filter1d
+
+from services.anomaly.core.median import median_over_time
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from services.anomaly.core.clip import Clip
 
 Maps = np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
@@ -24,6 +24,9 @@ Maps = np.ndarray[tuple[int, int, int], np.dtype[np.float32]]
 
 FrameErrors = np.ndarray[tuple[int], np.dtype[np.float32]]
 """One error per frame, in the unit of the maps."""
+
+WITHIN_A_FRAME = np.pad(generate_binary_structure(2, 1)[None], ((1, 1), (0, 0), (0, 0)))
+"""Patches of one map that share a side belong together; those of two maps never do."""
 
 FrameScoring = Literal["mean", "max_patch", "largest_region"]
 
@@ -52,8 +55,7 @@ class Reading(BaseModel):
 
 def moving_part(clip: Clip) -> Clip:
     """(C, T, H, W) without its median over time: what stands still is zero."""
-    still = np.median(clip, axis=1, keepdims=True)
-    moving: Clip = clip - still.astype(np.float32)
+    moving: Clip = clip - median_over_time(clip)
     return moving
 
 
@@ -87,7 +89,7 @@ def frame_errors(maps: Maps, scoring: FrameScoring, reading: Reading) -> FrameEr
     """(T, R, K) -> (T,): the paper's mean over the frame, the frame's worst patch, or the summed
     error of its largest region, as a mean over the frame's patches."""
     if scoring == "largest_region":
-        errors: FrameErrors = np.array([_largest_region(one, reading) for one in maps], np.float32)
+        errors = _largest_regions(maps, reading)
     else:
         reduce = np.mean if scoring == "mean" else np.max
         errors = reduce(maps, axis=(1, 2))
@@ -96,8 +98,10 @@ def frame_errors(maps: Maps, scoring: FrameScoring, reading: Reading) -> FrameEr
     return errors
 
 
-def _largest_region(error_map: NDArray[np.float32], reading: Reading) -> float:
-    regions, _ = label(error_map > reading.floor)
-    capped = np.minimum(error_map, reading.ceiling)
+def _largest_regions(maps: Maps, reading: Reading) -> FrameErrors:
+    regions, _ = label(maps > reading.floor, structure=WITHIN_A_FRAME)
+    capped = np.minimum(maps, reading.ceiling)
     sums = np.bincount(regions.ravel(), weights=capped.ravel())
-    return float(sums[1:].max(initial=0.0)) / error_map.size
+    sums[0] = 0.0  # what belongs to no region
+    largest: FrameErrors = sums[regions].max(axis=(1, 2)) / maps[0].size
+    return largest.astype(np.float32)
