@@ -197,12 +197,27 @@ class Prior(Message):
     q999: float
 
 
+class TamperingSigns(Message):
+    """How far a clip's view has gone from the camera's usual one, by kind: 0 not at all, 1 as far
+    as the kind's threshold. What one kind explains is not said of another too."""
+
+    covered: Annotated[float, Field(ge=0)] = 0.0
+    defocused: Annotated[float, Field(ge=0)] = 0.0
+    frozen: Annotated[float, Field(ge=0)] = 0.0
+    moved: Annotated[float, Field(ge=0)] = 0.0
+
+    @property
+    def worst(self) -> float:
+        return max(self.covered, self.defocused, self.frozen, self.moved)
+
+
 class ClipScored(ClipOutcome):
     """What the anomaly service made of a clip.
 
     frames, masks: the clip's owned frames, and what was blackened in them. error_map: of the worst
     of them. reconstruction: JPEG of that one as the model drew it, gray and of the model's size;
-    None for a model that draws none.
+    None for a model that draws none. tampering: None where the camera's usual view is not known
+    yet.
     """
 
     TYPE: ClassVar[str] = "ClipScored"
@@ -214,6 +229,7 @@ class ClipScored(ClipOutcome):
     reconstruction: bytes | None = None
     frames: tuple[FrameRef, ...] = ()
     masks: tuple[Polygon, ...] = ()
+    tampering: TamperingSigns | None = None
 
 
 class Detection(Message):
