@@ -80,18 +80,27 @@ def roc(errors: Errors, abnormal: Labels) -> Roc:
     Raises Malformed (`one_class`) where all frames are of one class.
     """
     abnormal = np.asarray(abnormal, dtype=bool)
-    positives = int(abnormal.sum())
-    negatives = len(abnormal) - positives
-    if not positives or not negatives:
-        raise Malformed("a ROC curve needs normal and abnormal frames", code="one_class")
+    return weighted_roc(errors, abnormal, ~abnormal)
+
+
+def weighted_roc(
+    errors: Errors, positives: NDArray[np.generic], negatives: NDArray[np.generic]
+) -> Roc:
+    """The curve over all thresholds of things that count more than once.
+
+    positives, negatives: like errors, how many abnormal and how many normal ones have each error.
+    Raises Malformed (`one_class`) where there are none of one class.
+    """
     order = np.argsort(-np.asarray(errors, dtype=np.float64), kind="stable")
     ranked = np.asarray(errors, dtype=np.float64)[order]
     last_of_tie = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    hits = np.cumsum(abnormal[order])[last_of_tie]
-    alarms = last_of_tie + 1 - hits
+    hits = np.cumsum(positives[order], dtype=np.int64)[last_of_tie]
+    alarms = np.cumsum(negatives[order], dtype=np.int64)[last_of_tie]
+    if not hits[-1] or not alarms[-1]:
+        raise Malformed("a ROC curve needs normal and abnormal frames", code="one_class")
     return Roc(
-        false_positive_rate=np.concatenate([[0.0], alarms / negatives]),
-        true_positive_rate=np.concatenate([[0.0], hits / positives]),
+        false_positive_rate=np.concatenate([[0.0], alarms / alarms[-1]]),
+        true_positive_rate=np.concatenate([[0.0], hits / hits[-1]]),
     )
 
 
@@ -103,7 +112,7 @@ def separations(videos: Sequence[ScoredVideo]) -> ThreeSeparations:
     return ThreeSeparations(
         video_normalised=_separation(normalised, abnormal),
         raw=_separation(raw, abnormal),
-        macro=_macro([_padded(video) for video in videos]),
+        macro=_macro([padded_roc(video) for video in videos]),
     )
 
 
@@ -115,6 +124,18 @@ def to_unit_range(errors: Errors) -> NDArray[np.float64]:
     return scaled
 
 
+def padded_roc(video: ScoredVideo) -> Roc:
+    """One video's own curve, with the two frames that the macro convention adds.
+
+    Standardised errors may be negative: then the normal frame has the least of them.
+    """
+    least = min(0.0, float(np.min(video.errors)))
+    return roc(
+        np.concatenate([video.errors, [least, np.max(video.errors)]]),
+        np.concatenate([video.abnormal, [False, True]]),
+    )
+
+
 def _separation(errors: Errors, abnormal: Labels) -> Separation:
     curve = roc(errors, abnormal)
     return Separation(curve.auc, curve.eer)
@@ -124,11 +145,4 @@ def _macro(curves: Sequence[Roc]) -> Separation:
     return Separation(
         auc=float(np.mean([curve.auc for curve in curves])),
         eer=float(np.mean([curve.eer for curve in curves])),
-    )
-
-
-def _padded(video: ScoredVideo) -> Roc:
-    return roc(
-        np.concatenate([video.errors, [0.0, np.max(video.errors)]]),
-        np.concatenate([video.abnormal, [False, True]]),
     )

@@ -15,9 +15,14 @@ from services.anomaly.core.error_map import FrameScoring, Reading
 from services.anomaly.models.stae_loss import PredictionWeights  # noqa: TC001 - typer reads it
 from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.curves import draw_curves
-from services.anomaly.training.evaluation import Evaluation, evaluate
+from services.anomaly.training.evaluation import EvaluationSettings, evaluate
+from services.anomaly.training.gallery import chosen_clips, draw_gallery
 from services.anomaly.training.gathering import gather
+from services.anomaly.training.judge import JudgeSettings
 from services.anomaly.training.prior import Scoring, with_prior
+from services.anomaly.training.protocols import PREFIX, PROTOCOLS, test_set
+from services.anomaly.training.regimes import Regime, RegimeSettings
+from services.anomaly.training.report import figures, report, table
 from services.anomaly.training.settings import Precision, Stage, TrainingSettings
 from services.anomaly.training.shipping import Provenance, ship
 from services.anomaly.training.trainer import Trainer
@@ -28,6 +33,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 DEFAULTS = TrainingSettings()
 FIRST, LAST = DEFAULTS.stages
+REGIMES = RegimeSettings()
 
 ScoreOption = Annotated[FrameScoring, typer.Option(help="How a map scores its frame.")]
 MovingOption = Annotated[bool, typer.Option(help="Errors of what moves alone.")]
@@ -138,46 +144,47 @@ def read_command(
 
 @app.command("evaluate")
 def evaluate_command(
-    data: Annotated[Path, typer.Option(help="DIR with Test/CLIP/* and labels.")],
+    data: Annotated[Path, typer.Option(help="DIR with Test/CLIP/* and labels, or index.csv.")],
     model: Annotated[str, typer.Option(help="Name in the store.")],
     models: Annotated[Path, typer.Option(help="The store's folder.")] = Path("models"),
-    stride: Annotated[int, typer.Option(help="Frames between windows.")] = 4,
+    protocol: Annotated[str, typer.Option(help=" or ".join(PROTOCOLS) + ".")] = "folder",
+    prefix: Annotated[int, typer.Option(help="Frames of a clip's normal prefix.", min=1)] = PREFIX,
+    stride: Annotated[int, typer.Option(help="Between windows, offline.", min=1)] = REGIMES.stride,
+    served_stride: Annotated[
+        int, typer.Option(help="Between windows, as served.", min=1)
+    ] = REGIMES.served_stride,
+    sigma: Annotated[float, typer.Option(help="Of offline smoothing.", min=0)] = REGIMES.sigma,
+    memory: Annotated[float, typer.Option(help="Of smoothing as served.", min=0)] = REGIMES.memory,
     fps: Annotated[float, typer.Option(help="Of the footage, for alarms per hour.")] = 5.0,
     curves: Annotated[Path | None, typer.Option(help="PNG to draw regularity into.")] = None,
+    gallery: Annotated[Path | None, typer.Option(help="PNG to draw reconstructions into.")] = None,
+    clip: Annotated[
+        list[str] | None, typer.Option(help="Clips of the gallery; may be repeated. [all]")
+    ] = None,
     record: Annotated[bool, typer.Option(help="Write the figures into the model's card.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Figures as the last line.")] = False,
 ) -> None:
-    """Scores test videos; prints AUC and EER in all three conventions."""
+    """Scores test videos; prints AUC and EER in all three conventions, offline and as served."""
     store = ModelStore(models)
     stored = store.load(model)
-    found = evaluate(stored, data, stride=stride, say=lambda line: print(line, flush=True))
-    print(_table(model, found, fps))
-    figures = found.figures(fps)
+    tests = test_set(protocol, data)
+    regimes = RegimeSettings(stride, served_stride, sigma, memory)
+    settings = EvaluationSettings(regimes, JudgeSettings(prefix=prefix))
+    found = evaluate(stored, tests, settings, say=lambda line: print(line, flush=True))
+    print(table(model, found, fps=fps))
     if curves is not None:
-        draw_curves(found.videos, curves, title=f"{model} on {data.name}")
+        videos = found.model[Regime.OFFLINE].videos
+        draw_curves(videos, curves, title=f"{model} on {data.name}")
+    if gallery is not None:
+        scenes = chosen_clips(tests.clips, found.traces, clip)
+        draw_gallery(stored, scenes, gallery, regimes)
     if record:
-        metrics_data = f"{data.name}/Test, windows every {stride} frames, {fps:g} frames/s"
-        metrics = {name: round(figure, 4) for name, figure in figures.items()}
+        metrics_data = f"{data.name}/Test, {protocol}, {regimes}, {fps:g} frames/s"
+        metrics = {name: round(figure, 4) for name, figure in figures(found, fps=fps).items()}
         card = stored.card.model_copy(update={"metrics": metrics, "metrics_data": metrics_data})
         store.save(card, stored.path)
     if as_json:
-        print(json.dumps(figures))
-
-
-def _table(model: str, found: Evaluation, fps: float) -> str:
-    lines = [f"{'AUC / EER':32}{'video-normalised':>18}{'raw':>16}{'macro':>16}"]
-    for name, three in {model: found.model, **found.baselines}.items():
-        pairs = (three.video_normalised, three.raw, three.macro)
-        cells = [f"{pair.auc:.3f} / {pair.eer:.3f}" for pair in pairs]
-        lines.append(f"{name:32}{cells[0]:>18}{cells[1]:>16}{cells[2]:>16}")
-    alarms = found.alarms
-    lines.append(
-        f"at the card's q999: {alarms.found} of {alarms.events} events found,"
-        f" {alarms.false_alarms} false alarms"
-        f" ({alarms.false_alarms_per_hour(fps):.1f} an hour at {fps:g} frames/s)"
-    )
-    lines.append(f"{found.frames} frames; {found.frames_per_s:.0f} frames/s through the scorer")
-    return "\n".join(lines)
+        print(json.dumps(report(found, fps=fps)))
 
 
 def _command(data: list[Path]) -> str:

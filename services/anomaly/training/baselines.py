@@ -9,6 +9,7 @@ import numpy as np
 
 from services.anomaly.scorer import gray_clip
 from services.anomaly.training.footage import read_gray
+from services.anomaly.training.regimes import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,20 +21,22 @@ if TYPE_CHECKING:
 Differences = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 SIDE = 128
+PATCH = 8
 BLUR = 7
 FLOOR = 0.02
 """Added to every pixel's standard deviation: five gray levels, so that still walls do not shout."""
 
 
-def mean_difference(recording: Recording) -> NDArray[np.float64]:
-    """The mean over the frame of the difference to the frame before."""
-    errors: NDArray[np.float64] = _differences(recording).mean(axis=(1, 2), dtype=np.float64)
-    return errors
+def mean_difference(recording: Recording) -> Trace:
+    """The mean over the frame of the difference to the frame before; over a patch, in the map."""
+    differences = _differences(recording)
+    errors = differences.mean(axis=(1, 2), dtype=np.float64)
+    return Trace(errors, _patches(differences).mean(axis=(2, 4), dtype=np.float64))
 
 
 class StandardisedDifference:
     """The difference to the frame before, each pixel in standard deviations of its own motion in
-    the training footage; blurred; the frame's maximum."""
+    the training footage; blurred; the frame's maximum, and each patch's in the map."""
 
     def __init__(self, training: Sequence[Recording]) -> None:
         frames, total, squares = 0, np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE))
@@ -45,9 +48,15 @@ class StandardisedDifference:
         self._mean = total / frames
         self._deviation = np.sqrt(np.maximum(squares / frames - self._mean**2, 0.0)) + FLOOR
 
-    def __call__(self, recording: Recording) -> NDArray[np.float64]:
+    def __call__(self, recording: Recording) -> Trace:
         standardised = (_differences(recording) - self._mean) / self._deviation
-        return np.array([cv2.blur(frame, (BLUR, BLUR)).max() for frame in standardised])
+        blurred = np.stack([cv2.blur(frame, (BLUR, BLUR)) for frame in standardised])
+        return Trace(blurred.max(axis=(1, 2)), _patches(blurred).max(axis=(2, 4)))
+
+
+def _patches(frames: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(F, SIDE, SIDE) -> (F, R, PATCH, K, PATCH)"""
+    return frames.reshape(len(frames), SIDE // PATCH, PATCH, SIDE // PATCH, PATCH)
 
 
 def _differences(recording: Recording) -> Differences:

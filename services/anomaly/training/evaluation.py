@@ -1,113 +1,141 @@
-"""A stored model and a labelled data set -> how well its errors tell abnormal from normal."""
+"""A stored model and a test set -> how well its errors tell abnormal from normal."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from services.anomaly.core.alarms import AlarmCount, count_alarms
-from services.anomaly.core.evaluation import ScoredVideo, ThreeSeparations, separations
+from services.anomaly.core.evaluation import ScoredVideo
 from services.anomaly.scorer import Scorer
 from services.anomaly.training.baselines import StandardisedDifference, mean_difference
-from services.anomaly.training.footage import Recording, recordings
-from services.anomaly.training.labels import frame_labels
-from services.anomaly.training.scoring import recording_errors, window_starts
+from services.anomaly.training.judge import Judge, JudgeSettings, Rows
+from services.anomaly.training.protocols import padded
+from services.anomaly.training.regimes import (
+    Regime,
+    RegimeSettings,
+    Trace,
+    Traces,
+    frame_traces,
+    model_traces,
+)
 from shared.inference import Provider, open_session
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
+    from services.anomaly.training.footage import Recording
+    from services.anomaly.training.protocols import TestSet
     from shared.model_store import StoredModel
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """videos: the model's errors. baselines: by name, what needs no learning.
-
-    alarms: at the card's q999. frames_per_s: through decoding, resizing, the network and the maps,
-    each frame counted once per window that it is in; a camera's stride divides it.
-    """
-
-    videos: tuple[ScoredVideo, ...]
-    model: ThreeSeparations
-    baselines: dict[str, ThreeSeparations]
-    alarms: AlarmCount
-    frames_per_s: float
-
-    @property
-    def frames(self) -> int:
-        return sum(len(video.errors) for video in self.videos)
-
-    def figures(self, fps: float) -> dict[str, float]:
-        """What `--json` prints; fractions between 0 and 1. `eer` is the video-normalised one, as
-        it stands beside published figures."""
-        return {
-            "auc_video_normalised": self.model.video_normalised.auc,
-            "auc_raw": self.model.raw.auc,
-            "auc_macro": self.model.macro.auc,
-            "eer": self.model.video_normalised.eer,
-            "eer_raw": self.model.raw.eer,
-            "eer_macro": self.model.macro.eer,
-            "event_recall_at_q999": self.alarms.recall,
-            "false_alarms_per_hour_at_q999": self.alarms.false_alarms_per_hour(fps),
-            "frames": self.frames,
-            "frames_per_s": self.frames_per_s,
-        }
-
-
-ErrorsOf = Callable[[Recording], NDArray[np.float64]]
 
 MERGE_GAP = 16
 """Alarms less than a clip apart are one alarm."""
 
 
-def evaluate(
-    model: StoredModel, folder: Path, *, stride: int, say: Callable[[str], None]
-) -> Evaluation:
-    """folder: DIR with Test and labels, and Train for the baseline that needs it.
+@dataclass(frozen=True)
+class EvaluationSettings:
+    regimes: RegimeSettings
+    judge: JudgeSettings
 
-    stride: frames between the windows of a test video. say: hears a line for every video.
-    Raises Missing (`no_footage`, `no_labels`) and Malformed (`labels_mismatch`, `one_class`).
+
+@dataclass(frozen=True)
+class Evaluation:
+    """baselines: by name, what needs no learning. traces: the model's, by clip.
+
+    alarms: of errors as served, at the card's q999. frames: of all clips. frames_per_s: through
+    decoding, resizing, the network and the maps, each frame counted once per window that it is
+    in; a camera's stride divides it. remarks: what was done to clips, and what is missing.
     """
+
+    model: Rows
+    baselines: dict[str, Rows]
+    traces: tuple[Traces, ...]
+    alarms: AlarmCount
+    frames: int
+    frames_per_s: float
+    remarks: tuple[str, ...]
+
+
+def evaluate(
+    model: StoredModel, tests: TestSet, settings: EvaluationSettings, say: Callable[[str], None]
+) -> Evaluation:
+    """say: hears a line for every clip. Raises Malformed (`clip_too_short`, `masks_mismatch`,
+    `one_class`)."""
     scorer = Scorer(model, open_session(model.path, provider=Provider.CPU))
-    tests = recordings(folder, "Test")
-    labels = frame_labels(folder, tests)
+    whole = [_whole(clip.recording, scorer, tests) for clip in tests.clips]
     started = time.perf_counter()
-    videos = []
-    for recording, abnormal in zip(tests, labels, strict=True):
-        errors = recording_errors(scorer, recording, stride=stride)
-        videos.append(ScoredVideo(recording.name, errors, abnormal))
-        say(f"{recording.name}  {len(recording)} frames, mean error {errors.mean():.5f}")
+    traces = []
+    for clip, recording in zip(tests.clips, whole, strict=True):
+        traces.append(_traces(scorer, recording, len(clip.recording), settings.regimes))
+        mean = traces[-1][Regime.SERVED].errors.mean()
+        say(f"{recording.name}  {len(clip.recording)} frames, mean error {mean:.5f}")
     elapsed_s = time.perf_counter() - started
-    clip = scorer.frames_per_clip
-    passed = sum(clip * len(window_starts(len(t), clip=clip, stride=stride)) for t in tests)
+    judge = Judge(tests, settings.judge)
+    rows = judge.rows(traces)
     return Evaluation(
-        videos=tuple(videos),
-        model=separations(videos),
-        baselines=_baselines(folder, videos, tests),
-        alarms=count_alarms(videos, threshold=scorer.prior.frame.q999, merge_gap=MERGE_GAP),
-        frames_per_s=passed / elapsed_s,
+        model=rows,
+        baselines={
+            name: judge.rows(found) for name, found in _baselines(tests, settings.regimes).items()
+        },
+        traces=tuple(traces),
+        alarms=_alarms(tests, traces, scorer.prior.frame.q999),
+        frames=sum(len(clip.recording) for clip in tests.clips),
+        frames_per_s=_passed(scorer, whole, settings.regimes) / elapsed_s,
+        remarks=(*tests.remarks, *_padding(tests, whole), *_missing_masks(tests, rows)),
     )
 
 
-def _baselines(
-    folder: Path, videos: Sequence[ScoredVideo], tests: Sequence[Recording]
-) -> dict[str, ThreeSeparations]:
-    errors_of: dict[str, ErrorsOf] = {"mean frame difference": mean_difference}
-    if (folder / "Train").is_dir():
-        training = recordings(folder, "Train")
-        errors_of["standardised frame difference"] = StandardisedDifference(training)
+def _whole(recording: Recording, scorer: Scorer, tests: TestSet) -> Recording:
+    return padded(recording, to=scorer.frames_per_clip) if tests.pads else recording
+
+
+def _traces(scorer: Scorer, whole: Recording, frames: int, settings: RegimeSettings) -> Traces:
+    """frames: of the recording before it was padded."""
+    traces = model_traces(scorer, whole, settings)
+    return {regime: trace.after(len(whole) - frames) for regime, trace in traces.items()}
+
+
+def _baselines(tests: TestSet, settings: RegimeSettings) -> dict[str, list[Traces]]:
+    trace_of: dict[str, Callable[[Recording], Trace]] = {"mean frame difference": mean_difference}
+    if tests.training:
+        trace_of["standardised frame difference"] = StandardisedDifference(tests.training)
     return {
-        name: separations(
-            [
-                ScoredVideo(video.name, of(recording), video.abnormal)
-                for video, recording in zip(videos, tests, strict=True)
-            ]
-        )
-        for name, of in errors_of.items()
+        name: [frame_traces(of(clip.recording), settings) for clip in tests.clips]
+        for name, of in trace_of.items()
     }
+
+
+def _alarms(tests: TestSet, traces: Sequence[Traces], threshold: float) -> AlarmCount:
+    """Of errors in the model's own unit, all frames: what the threshold was measured on."""
+    videos = [
+        ScoredVideo(clip.recording.name, trace[Regime.SERVED].errors, clip.abnormal)
+        for clip, trace in zip(tests.clips, traces, strict=True)
+    ]
+    return count_alarms(videos, threshold=threshold, merge_gap=MERGE_GAP)
+
+
+def _passed(scorer: Scorer, whole: Sequence[Recording], settings: RegimeSettings) -> int:
+    clip = scorer.frames_per_clip
+    return clip * sum(len(settings.starts(len(recording), clip=clip)) for recording in whole)
+
+
+def _padding(tests: TestSet, whole: Sequence[Recording]) -> tuple[str, ...]:
+    longer = [
+        recording.name
+        for clip, recording in zip(tests.clips, whole, strict=True)
+        if len(recording) > len(clip.recording)
+    ]
+    if not longer:
+        return ()
+    why = "shorter than a window, so begun with copies of their first frame (a live camera's"
+    return (f"{why} would be left unscored): {', '.join(longer)}",)
+
+
+def _missing_masks(tests: TestSet, rows: Rows) -> tuple[str, ...]:
+    row = rows[Regime.SERVED]
+    if row.localisation is None:
+        return ("no pixel masks of normal and abnormal frames, so no figures of localisation",)
+    if row.located < len(tests.clips):
+        return (f"localisation over the {row.located} clips that have pixel masks",)
+    return ()

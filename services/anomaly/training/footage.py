@@ -53,11 +53,19 @@ def recordings(folder: Path, part: Part) -> tuple[Recording, ...]:
     found = [
         Recording(clip.name, frames, _unwatched(clip))
         for clip in sorted((folder / part).glob("*/"), key=_by_number)
-        if not clip.name.endswith("_gt") and (frames := _frames(clip))
+        if not clip.name.endswith("_gt") and (frames := frame_files(clip))
     ]
     if not found:
         raise Missing(f"no clips of frames in {folder / part}", code="no_footage")
     return tuple(found)
+
+
+def frame_files(clip: Path) -> tuple[Path, ...]:
+    """The pictures of one clip, in the order of their names (numbers as numbers)."""
+    known = DECODED_AS_IN_SERVING | DECODED_BY_OPENCV
+    return tuple(
+        sorted((file for file in clip.iterdir() if file.suffix.lower() in known), key=_by_number)
+    )
 
 
 def read_gray(path: Path) -> Pixels:
@@ -68,13 +76,6 @@ def read_gray(path: Path) -> Pixels:
     if pixels is None:
         raise Malformed(f"{path} cannot be decoded", code="image_truncated")
     return np.asarray(pixels, dtype=np.uint8)
-
-
-def _frames(clip: Path) -> tuple[Path, ...]:
-    known = DECODED_AS_IN_SERVING | DECODED_BY_OPENCV
-    return tuple(
-        sorted((file for file in clip.iterdir() if file.suffix.lower() in known), key=_by_number)
-    )
 
 
 def _unwatched(clip: Path) -> tuple[Polygon, ...]:

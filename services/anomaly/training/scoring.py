@@ -1,18 +1,14 @@
-"""Recordings and a scorer -> an error for every frame, from all windows that cover it."""
+"""Recordings and a scorer -> the errors of their windows."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from services.anomaly.training.footage import read_gray
 from shared.errors import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Iterator
 
     from services.anomaly.scorer import ClipErrors, Scorer
     from services.anomaly.training.footage import Recording
@@ -29,28 +25,28 @@ def window_starts(frames: int, *, clip: int, stride: int) -> list[int]:
 def scored_windows(
     scorer: Scorer, recording: Recording, *, stride: int
 ) -> Iterator[tuple[int, ClipErrors]]:
-    """(first frame, errors) of each window. Raises Malformed (`clip_too_short`)."""
-    clip = scorer.frames_per_clip
-    if len(recording) < clip:
+    """(first frame, errors) of windows that cover a recording. Raises Malformed
+    (`clip_too_short`)."""
+    refuse_short(scorer, recording)
+    starts = window_starts(len(recording), clip=scorer.frames_per_clip, stride=stride)
+    return score_at(scorer, recording, starts)
+
+
+def score_at(
+    scorer: Scorer, recording: Recording, starts: Iterable[int]
+) -> Iterator[tuple[int, ClipErrors]]:
+    """(first frame, errors) of the windows that begin at these frames."""
+    frames = [read_gray(path) for path in recording.frames]
+    for start in starts:
+        window = frames[start : start + scorer.frames_per_clip]
+        yield start, scorer.score(window, recording.unwatched)
+
+
+def refuse_short(scorer: Scorer, recording: Recording) -> None:
+    """Raises Malformed (`clip_too_short`) for a recording that is shorter than a window."""
+    if len(recording) < scorer.frames_per_clip:
         raise Malformed(
-            f"{recording.name} has {len(recording)} frames; the model takes {clip}",
+            f"{recording.name} has {len(recording)} frames; the model takes"
+            f" {scorer.frames_per_clip}",
             code="clip_too_short",
         )
-    frames = [read_gray(path) for path in recording.frames]
-    for start in window_starts(len(frames), clip=clip, stride=stride):
-        yield start, scorer.score(frames[start : start + clip], recording.unwatched)
-
-
-def recording_errors(scorer: Scorer, recording: Recording, *, stride: int) -> NDArray[np.float64]:
-    """One error per frame: the mean over the windows that cover it.
-
-    stride: frames between windows; that of a live camera gives what it would have seen, a smaller
-    one gives smoother errors at a higher price.
-    """
-    total = np.zeros(len(recording))
-    windows = np.zeros(len(recording))
-    for start, errors in scored_windows(scorer, recording, stride=stride):
-        covered = slice(start, start + scorer.frames_per_clip)
-        total[covered] += errors.frame_errors
-        windows[covered] += 1
-    return total / windows

@@ -14,7 +14,8 @@ from services.anomaly.training.__main__ import app
 from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.export import TOLERANCE, export
 from services.anomaly.training.footage import recordings
-from services.anomaly.training.scoring import recording_errors, window_starts
+from services.anomaly.training.regimes import Regime, RegimeSettings, model_traces
+from services.anomaly.training.scoring import window_starts
 from services.anomaly.training.settings import Precision, Stage, TrainingSettings
 from services.anomaly.training.trainer import Trainer
 from services.anomaly.training.windows import Source
@@ -179,8 +180,12 @@ def test_errors_are_averaged_over_the_windows_that_cover_a_frame(trained, street
     stored = store.load("stae-street")
     scorer = Scorer(stored, open_session(stored.path, provider=Provider.CPU))
     (recording, _) = recordings(street, "Test")
-    apart = recording_errors(scorer, recording, stride=8)
-    overlapping = recording_errors(scorer, recording, stride=4)
+
+    def offline(stride):
+        settings = RegimeSettings(stride=stride, served_stride=8, sigma=0.0)
+        return model_traces(scorer, recording, settings)[Regime.OFFLINE].errors
+
+    apart, overlapping = offline(8), offline(4)
     frames = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in recording.frames]
     by_hand = np.concatenate(
         [scorer.score(frames[:8]).frame_errors, scorer.score(frames[8:]).frame_errors]
@@ -189,7 +194,8 @@ def test_errors_are_averaged_over_the_windows_that_cover_a_frame(trained, street
     middle = scorer.score(frames[4:12]).frame_errors
     assert overlapping[4:12] == pytest.approx((by_hand[4:12] + middle) / 2)
     with pytest.raises(Malformed, match="takes 8"):
-        recording_errors(scorer, type(recording)("short", recording.frames[:7]), stride=1)
+        short = type(recording)("short", recording.frames[:7])
+        model_traces(scorer, short, RegimeSettings(served_stride=8))
 
 
 def test_evaluation_prints_every_convention_beside_the_baselines(trained, street, tmp_path):

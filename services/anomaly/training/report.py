@@ -1,0 +1,110 @@
+"""An evaluation -> the table that people read, and the figures that programs do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from services.anomaly.training.regimes import Regime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from services.anomaly.training.evaluation import Evaluation
+    from services.anomaly.training.judge import Row, Rows
+
+PREFIXES = {Regime.OFFLINE: "", Regime.SERVED: "served_"}
+"""Of the figures' names. Published figures are offline, so these have the plain names."""
+
+CONVENTIONS = ("video_normalised", "raw", "macro")
+
+
+def table(model: str, found: Evaluation, *, fps: float) -> str:
+    """fps: of the footage, for alarms per hour."""
+    lines = ["AUC [95 % of resamples of whole clips] / EER"]
+    lines.append(_line("", "", ["video-normalised", "raw", "macro"]))
+    scorers = {model: found.model, **found.baselines}
+    for name, rows in scorers.items():
+        lines += [_line(name, regime, _cells(row)) for regime, row in rows.items()]
+    lines += _localisation(scorers)
+    alarms = found.alarms
+    lines.append(
+        f"as served, at the card's q999: {alarms.found} of {alarms.events} events found,"
+        f" {alarms.false_alarms} false alarms"
+        f" ({alarms.false_alarms_per_hour(fps):.1f} an hour at {fps:g} frames/s)"
+    )
+    lines += found.remarks
+    lines.append(f"{found.frames} frames; {found.frames_per_s:.0f} frames/s through the scorer")
+    return "\n".join(lines)
+
+
+def figures(found: Evaluation, *, fps: float) -> dict[str, float]:
+    """Flat, for a model's card; rates are fractions between 0 and 1. The plain names are offline,
+    those that begin with `served_` as served. `eer` is the video-normalised one, as it stands
+    beside published figures."""
+    return {
+        **_of_rows(found.model),
+        "event_recall_at_q999": found.alarms.recall,
+        "false_alarms_per_hour_at_q999": found.alarms.false_alarms_per_hour(fps),
+        "frames": found.frames,
+        "frames_per_s": found.frames_per_s,
+    }
+
+
+def report(found: Evaluation, *, fps: float) -> dict[str, Any]:
+    """What `--json` prints: the model's figures, `baselines` with theirs, `remarks`."""
+    return {
+        **figures(found, fps=fps),
+        "baselines": {
+            name.replace(" ", "_"): _of_rows(rows) for name, rows in found.baselines.items()
+        },
+        "remarks": list(found.remarks),
+    }
+
+
+def _of_rows(rows: Rows) -> dict[str, float]:
+    return {
+        PREFIXES[regime] + name: figure
+        for regime, row in rows.items()
+        for name, figure in _of_row(row)
+    }
+
+
+def _of_row(row: Row) -> Iterator[tuple[str, float]]:
+    for convention in CONVENTIONS:
+        yield f"auc_{convention}", getattr(row.separations, convention).auc
+        interval = getattr(row.intervals, convention)
+        yield f"auc_{convention}_low", interval.low
+        yield f"auc_{convention}_high", interval.high
+    yield "eer", row.separations.video_normalised.eer
+    yield "eer_raw", row.separations.raw.eer
+    yield "eer_macro", row.separations.macro.eer
+    if row.localisation is not None:
+        yield "pixel_auc", row.localisation.pixel_auc
+        yield "localisation_auc", row.localisation.auc
+        yield "localisation_eer", row.localisation.eer
+
+
+def _line(name: str, regime: str, cells: list[str]) -> str:
+    return f"{name:30}{regime:11}" + "".join(f"{cell:>28}" for cell in cells)
+
+
+def _cells(row: Row) -> list[str]:
+    cells = []
+    for convention in CONVENTIONS:
+        found = getattr(row.separations, convention)
+        low, high = getattr(row.intervals, convention)
+        cells.append(f"{found.auc:.3f} [{low:.3f}-{high:.3f}] / {found.eer:.3f}")
+    return cells
+
+
+def _localisation(scorers: dict[str, Rows]) -> Iterator[str]:
+    located = [
+        (name, regime, row.localisation)
+        for name, rows in scorers.items()
+        for regime, row in rows.items()
+        if row.localisation is not None
+    ]
+    if located:
+        yield _line("", "", ["pixel AUC", "40 % of pixels: AUC / EER"])
+    for name, regime, found in located:
+        yield _line(name, regime, [f"{found.pixel_auc:.3f}", f"{found.auc:.3f} / {found.eer:.3f}"])
