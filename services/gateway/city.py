@@ -10,6 +10,7 @@ import httpx
 from services.gateway.composer.clock import Clock
 from services.gateway.composer.evidence import EvidenceKeeper
 from services.gateway.composer.people import PeopleComposer
+from services.gateway.composer.quiet import QuietKeeper
 from services.gateway.composer.scores import ScoreComposer
 from services.gateway.feed import Feed
 from services.gateway.intake.backlog import BacklogGauge
@@ -44,6 +45,7 @@ class City:
     bus: Bus
     database: Database
     blobs: BlobStore
+    quiet: QuietKeeper
     registry: Registry
     windows: Windows
     doorman: Doorman
@@ -60,11 +62,13 @@ class City:
         database = Database(settings.database_of("gateway"))
         windows = Windows(bus, settings)
         keys = Keys(database, bus)
+        blobs = FolderBlobs(settings.blobs)
         return cls(
             settings=settings,
             bus=bus,
             database=database,
-            blobs=FolderBlobs(settings.blobs),
+            blobs=blobs,
+            quiet=QuietKeeper(database, bus, blobs),
             registry=Registry(database),
             windows=windows,
             doorman=Doorman(bus, windows, settings),
@@ -89,8 +93,10 @@ class City:
 
     def tasks(self) -> Tasks:
         """What runs beside the routes. The leader's work is done by one gateway at a time."""
-        keeper = EvidenceKeeper(self.database, self.bus, self.blobs, self.relay)
-        scores = ScoreComposer(self.database, self.bus, keeper, self.relay, self.settings.alarm)
+        keeper = EvidenceKeeper(self.database, self.bus, self.blobs, self.quiet, self.relay)
+        scores = ScoreComposer(
+            self.database, self.bus, keeper, self.quiet, self.relay, self.settings.alarm
+        )
         people = PeopleComposer(self.database, self.relay)
         clock = Clock(
             self.database,

@@ -1,4 +1,8 @@
-"""The clip that opened an alert -> its frames and heat map, kept for as long as the alert."""
+"""The clip that opened an alert -> its pictures and what its scores are made of, kept with it.
+
+Beside the frames: the heat map of the worst one, how the model drew it, and the quiet frame of the
+camera that is most like it.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +17,34 @@ from services.gateway.store import alerts
 from shared.clock import now_us
 from shared.errors import Malformed
 from shared.images import blacken, decode, encode_jpeg
-from shared.messages import ErrorMap, Polygon
+from shared.messages import Box, ErrorMap, Polygon
 
 if TYPE_CHECKING:
+    from services.gateway.composer.quiet import QuietKeeper
+    from services.gateway.core.baseline import Levels
     from services.gateway.store.tables import AlertRow
     from shared.blobs import BlobStore
     from shared.bus import Bus
     from shared.database import Database
-    from shared.messages import ClipScored, FrameRef
+    from shared.images import Pixels
+    from shared.messages import ClipScored, FrameRef, FrameScore
     from shared.outbox import Relay
 
 log = structlog.get_logger(__name__)
 
 
-def pending(message: ClipScored) -> dict[str, Any]:
-    """What an alert's row keeps until its pictures are saved: where they are in Redis."""
+def pending(message: ClipScored, levels: Levels) -> dict[str, Any]:
+    """What an alert's row keeps until its pictures are saved: where they are in Redis, and what
+    their scores are made of."""
     worst = message.error_map.captured_us if message.error_map else None
+    scores = {score.captured_us: score for score in message.scores}
     told: dict[str, Any] = {
         "frames": [
-            {"key": frame.key, "captured_us": frame.captured_us}
+            {
+                "key": frame.key,
+                "captured_us": frame.captured_us,
+                "reading": _reading(scores[frame.captured_us], levels),
+            }
             for frame in _telling_frames(message.frames, worst)
         ],
         "masks": [mask.model_dump() for mask in message.masks],
@@ -39,7 +52,22 @@ def pending(message: ClipScored) -> dict[str, Any]:
     if message.error_map is not None:
         told["map"] = message.error_map.model_dump(exclude={"values"})
         told["map"]["values"] = base64.b64encode(message.error_map.values).decode()
+        told["regions"] = [
+            box.model_dump() for box in scores[message.error_map.captured_us].regions
+        ]
+    if message.reconstruction is not None:
+        told["reconstruction"] = base64.b64encode(message.reconstruction).decode()
     return told
+
+
+def _reading(score: FrameScore, levels: Levels) -> dict[str, Any]:
+    return {
+        "error": score.error,
+        "usual": levels.usual,
+        "rare": levels.rare,
+        "score": levels.score(score.error),
+        "parts": score.parts,
+    }
 
 
 def _telling_frames(frames: tuple[FrameRef, ...], worst_us: int | None) -> list[FrameRef]:
@@ -53,10 +81,13 @@ def _telling_frames(frames: tuple[FrameRef, ...], worst_us: int | None) -> list[
 class EvidenceKeeper:
     """Moves the pictures of fresh alerts from Redis to the blob store."""
 
-    def __init__(self, database: Database, bus: Bus, blobs: BlobStore, relay: Relay) -> None:
+    def __init__(
+        self, database: Database, bus: Bus, blobs: BlobStore, quiet: QuietKeeper, relay: Relay
+    ) -> None:
         self._database = database
         self._bus = bus
         self._blobs = blobs
+        self._quiet = quiet
         self._relay = relay
 
     async def save(self, camera_id: str) -> None:
@@ -75,25 +106,55 @@ class EvidenceKeeper:
             self._relay.wake()
 
     async def _save_one(self, row: AlertRow) -> dict[str, Any]:
-        told = row.evidence
+        told, folder = row.evidence, f"evidence/{row.camera_id}/{row.id}"
         bodies = await self._bus.fetch_frames([frame["key"] for frame in told["frames"]])
-        masks = tuple(Polygon.model_validate(mask) for mask in told["masks"])
         saved: dict[str, Any] = {"state": "lost", "frames": []}
+        if told.get("reconstruction"):
+            saved["reconstruction"] = f"{folder}/reconstruction.jpg"
+            await self._blobs.put(saved["reconstruction"], base64.b64decode(told["reconstruction"]))
         for frame, body in zip(told["frames"], bodies, strict=True):
-            if body is None:
-                continue
-            try:
-                pictures = await asyncio.to_thread(_pictures, body, masks, _map_of(told, frame))
-            except Malformed as error:
-                log.warning("evidence_unreadable", alert_id=row.id, error=str(error))
-                continue
-            key = f"evidence/{row.camera_id}/{row.id}/{frame['captured_us']}.jpg"
-            await self._blobs.put(key, pictures[0])
-            saved["frames"].append({"captured_us": frame["captured_us"], "blob": key})
-            saved["state"] = "saved"
-            if len(pictures) > 1:
-                saved["heat_map"] = f"evidence/{row.camera_id}/{row.id}/heat.jpg"
-                await self._blobs.put(saved["heat_map"], pictures[1])
+            pixels = await self._pixels(row, body)
+            kept = {"captured_us": frame["captured_us"], "reading": frame.get("reading")}
+            if pixels is not None:
+                saved["state"] = "saved"
+                kept["blob"] = f"{folder}/{frame['captured_us']}.jpg"
+                await self._blobs.put(kept["blob"], await asyncio.to_thread(encode_jpeg, pixels))
+            saved["frames"].append(kept)
+            error_map = _map_of(told, frame)
+            if error_map is not None:
+                saved["worst_us"] = error_map.captured_us
+                if pixels is not None:
+                    saved |= await self._beside(row, pixels, error_map)
+        return saved
+
+    async def _pixels(self, row: AlertRow, body: bytes | None) -> Pixels | None:
+        """The masked frame; None where its bytes are gone, or can no longer be read."""
+        if body is None:
+            return None
+        masks = [Polygon.model_validate(mask) for mask in row.evidence["masks"]]
+        try:
+            return await asyncio.to_thread(lambda: blacken(decode(body, "rgb"), masks))
+        except Malformed as error:
+            log.warning("evidence_unreadable", alert_id=row.id, error=str(error))
+            return None
+
+    async def _beside(self, row: AlertRow, worst: Pixels, error_map: ErrorMap) -> dict[str, Any]:
+        """What stands beside the worst frame: its heat map, and the quiet frame most like it."""
+        folder = f"evidence/{row.camera_id}/{row.id}"
+        saved: dict[str, Any] = {"heat_map": f"{folder}/heat.jpg"}
+        heat = await asyncio.to_thread(lambda: encode_jpeg(overlay(worst, error_map)))
+        await self._blobs.put(saved["heat_map"], heat)
+        regions = [Box.model_validate(box) for box in row.evidence.get("regions", ())]
+        normal = await self._quiet.nearest(row.camera_id, worst, regions)
+        if normal is not None:
+            # A copy: the quiet frames move on, the alert stays.
+            blob = f"{folder}/normal.jpg"
+            await self._blobs.put(blob, normal.picture)
+            saved["normal"] = {
+                "captured_us": normal.captured_us,
+                "difference": normal.difference,
+                "blob": blob,
+            }
         return saved
 
 
@@ -103,12 +164,3 @@ def _map_of(told: dict[str, Any], frame: dict[str, Any]) -> ErrorMap | None:
     if raw is None or raw["captured_us"] != frame["captured_us"]:
         return None
     return ErrorMap.model_validate(raw | {"values": base64.b64decode(raw["values"])})
-
-
-def _pictures(body: bytes, masks: tuple[Polygon, ...], error_map: ErrorMap | None) -> list[bytes]:
-    """The masked frame, and the heat map over it, as JPEG."""
-    frame = blacken(decode(body, "rgb"), masks)
-    pictures = [encode_jpeg(frame)]
-    if error_map is not None:
-        pictures.append(encode_jpeg(overlay(frame, error_map)))
-    return pictures

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import ormsgpack
 import structlog
 
+from services.gateway.composer.quiet import QuietMoment, quiet_moment
 from services.gateway.composer.watch import Watch
+from services.gateway.core.alarm import Alarm, Phase
 from services.gateway.store import accounts
-from services.gateway.store.tables import CameraRow, ScoreCursorRow, ScoreOutcomeRow
+from services.gateway.store.tables import CameraRow, ScoreCursorRow, ScoreOutcomeRow, WatchRow
 from shared.bus import Settlement
 from shared.clock import now_us
 from shared.folding import Arrival, Fold
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from services.gateway.composer.evidence import EvidenceKeeper
+    from services.gateway.composer.quiet import QuietKeeper
     from services.gateway.core.alarm import AlarmRule
     from shared.bus import Bus, Delivery
     from shared.database import Database
@@ -31,10 +35,11 @@ log = structlog.get_logger(__name__)
 @dataclass
 class Folding:
     """One transaction's folding. through: cameras and clip entries whose frames may be let go when
-    it has committed."""
+    it has committed. quiet: what may then be kept of them before."""
 
     now_us: int
     through: list[tuple[str, str]] = field(default_factory=list)
+    quiet: list[QuietMoment] = field(default_factory=list)
 
 
 class ScoreComposer:
@@ -45,12 +50,14 @@ class ScoreComposer:
         database: Database,
         bus: Bus,
         keeper: EvidenceKeeper,
+        quiet: QuietKeeper,
         relay: Relay,
         rule: AlarmRule,
     ) -> None:
         self._database = database
         self._bus = bus
         self._keeper = keeper
+        self._quiet = quiet
         self._relay = relay
         self._rule = rule
         self._fold = Fold("scores", database, cursors=ScoreCursorRow, outcomes=ScoreOutcomeRow)
@@ -70,6 +77,7 @@ class ScoreComposer:
             waits = row is not None and not row.folded and arrival is not Arrival.LATE
         self._relay.wake()
         await self._keeper.save(message.camera_id)
+        await self._keep_quiet(folding)
         through = {entry for _, entry in folding.through}
         return Settlement(release=tuple(through if waits else through | {message.clip_entry}))
 
@@ -87,8 +95,13 @@ class ScoreComposer:
             )
         for camera_id in skipped:
             await self._keeper.save(camera_id)
+        await self._keep_quiet(folding)
         for camera_id, entry in folding.through:
             await self._bus.release(partition_of(camera_id, self._bus.partitions), [entry])
+
+    async def _keep_quiet(self, folding: Folding) -> None:
+        for moment in folding.quiet:
+            await self._quiet.keep(moment)
 
     async def _is_alive(self, session: AsyncSession, camera_id: str) -> bool:
         row = await session.get(CameraRow, camera_id)
@@ -111,6 +124,19 @@ class ScoreComposer:
         if message.outcome is Outcome.DONE:
             row.timeline = await Watch(session, self._rule, folding.now_us).see(message)
             row.context = _context_of(message)
+            moment = await self._quiet_moment(session, message, row.timeline)
+            folding.quiet += [] if moment is None else [moment]
+
+    async def _quiet_moment(
+        self, session: AsyncSession, message: ClipScored, timeline: bytes | None
+    ) -> QuietMoment | None:
+        row = await session.get(WatchRow, message.camera_id)
+        if timeline is None or row is None or row.alarm is None:
+            return None
+        if Alarm.model_validate(row.alarm).phase is not Phase.QUIET:
+            return None
+        scores = [score for _, _, score in ormsgpack.unpackb(timeline)]
+        return quiet_moment(message, scores, self._rule.close_score)
 
 
 def _context_of(message: ClipScored) -> str | None:

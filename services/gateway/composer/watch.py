@@ -152,7 +152,7 @@ class Watch:
             model=message.context and message.context.model,
             context=message.context and message.context.key,
             regions=_regions(score),
-            evidence=pending(message),
+            evidence=pending(message, levels),
             evidence_pending=True,
         )
         return alarm.model_copy(update={"alert_id": row.id})

@@ -52,16 +52,44 @@ class Region(BaseModel):
 
 
 class EvidenceFrame(BaseModel):
+    """A frame of an alert, and what its score is made of.
+
+    error: the model's raw figure. usual, rare: the camera's error levels at that time, of its usual
+    frame and of one in a thousand; score = (error - usual) / (rare - usual). parts: what the error
+    is made of, by name, for models that tell. image: None where its bytes had expired.
+    """
+
     captured_at: datetime
     image: str | None
+    error: float | None = None
+    usual: float | None = None
+    rare: float | None = None
+    score: float | None = None
+    parts: dict[str, float] = {}
+
+
+class NearestNormal(BaseModel):
+    """The camera's quiet frame that is most like the alert's worst one. difference: mean absolute
+    difference of their gray pixels, 0 to 1, outside of the abnormal regions."""
+
+    captured_at: datetime
+    image: str | None
+    difference: float
 
 
 class Evidence(BaseModel):
-    """Pictures of an alert. state: pending (being saved), saved, lost (the bytes had expired)."""
+    """Pictures of an alert. state: pending (being saved), saved, lost (the bytes had expired).
+
+    worst_at: capture time of the frame that heat_map, reconstruction (how the model drew it) and
+    nearest_normal belong to.
+    """
 
     state: Literal["pending", "saved", "lost", "none"]
     frames: list[EvidenceFrame] = []
+    worst_at: datetime | None = None
     heat_map: str | None = None
+    reconstruction: str | None = None
+    nearest_normal: NearestNormal | None = None
 
 
 class Alert(BaseModel):
@@ -118,11 +146,22 @@ def _evidence(row: AlertRow) -> dict[str, Any]:
     saved = row.evidence
     return {
         "state": saved.get("state", "none"),
+        "worst_at": moment(saved.get("worst_us")),
         "heat_map": blob_url(saved.get("heat_map")),
+        "reconstruction": blob_url(saved.get("reconstruction")),
+        "nearest_normal": _picture(saved["normal"]) if saved.get("normal") else None,
         "frames": [
-            {"captured_at": from_us(frame["captured_us"]), "image": blob_url(frame["blob"])}
-            for frame in saved.get("frames", ())
+            _picture(frame) | (frame.get("reading") or {}) for frame in saved.get("frames", ())
         ],
+    }
+
+
+def _picture(kept: dict[str, Any]) -> dict[str, Any]:
+    more = {"difference": kept["difference"]} if "difference" in kept else {}
+    return {
+        "captured_at": from_us(kept["captured_us"]),
+        "image": blob_url(kept.get("blob")),
+        **more,
     }
 
 

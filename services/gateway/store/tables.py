@@ -162,8 +162,8 @@ class AccountRow(Base):
 class AlertRow(Base):
     """An alert. opened_us and closed_us are the server's time; start, peak and end the camera's.
 
-    evidence: frames and heat map, as blob keys; while evidence_pending, still where they are in
-    Redis.
+    evidence: its pictures as blob keys, and what its frames' scores are made of; while
+    evidence_pending, the frames are still where they are in Redis.
     """
 
     __tablename__ = "alerts"
@@ -186,6 +186,21 @@ class AlertRow(Base):
     evidence: Mapped[dict[str, Any]] = mapped_column(JSON)
     evidence_pending: Mapped[bool]
     incident_id: Mapped[str] = mapped_column(Ulid, index=True)
+
+
+class QuietFrameRow(Base):
+    """A frame of a camera that showed nothing unusual (services.gateway.core.quiet).
+
+    thumbnail: its gray pixels in small, row by row. blob: the masked picture.
+    """
+
+    __tablename__ = "quiet_frames"
+
+    camera_id: Mapped[str] = mapped_column(CameraKey, primary_key=True)
+    slot: Mapped[str] = mapped_column(String(16), primary_key=True)
+    captured_us: Mapped[int]
+    blob: Mapped[str] = mapped_column(String(256))
+    thumbnail: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class IncidentRow(Base):
