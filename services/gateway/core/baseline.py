@@ -18,6 +18,8 @@ from datasketches import kll_floats_sketch
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
+
     from shared.messages import Prior
 
 STANDING_FRAMES = 1_500
@@ -96,7 +98,11 @@ class Baseline:
             if not taught_only or hour in self._taught
         }
 
-    def absorb(self, errors: Sequence[float], hours: Sequence[int] = ()) -> None:
+    def absorb(
+        self,
+        errors: Sequence[float] | npt.NDArray[np.float64],
+        hours: Sequence[int] | npt.NDArray[np.int64] = (),
+    ) -> None:
         """Learns. hours: the hour of the camera's day of each error, or none at all."""
         learnt = np.asarray(errors, np.float32)
         self._sketch.update(learnt)
