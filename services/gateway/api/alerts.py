@@ -16,6 +16,7 @@ from services.gateway.api.dependencies import (
     us_of,
 )
 from services.gateway.core.alarm import Severity
+from services.gateway.core.kinds import AlertKind
 from services.gateway.store import alerts, incidents
 from services.gateway.store.resources import Alert, Incident, IncidentDetail
 from shared.paging import Page
@@ -33,7 +34,7 @@ async def list_alerts(
     cursor: Cursor = None,
     state: State | None = None,
     severity: Severity | None = None,
-    kind: Literal["anomaly", "camera_offline"] | None = None,
+    kind: AlertKind | None = None,
     camera_ids: Annotated[list[str] | None, Query()] = None,
     incident_id: str | None = None,
     start_time: StartTime = None,

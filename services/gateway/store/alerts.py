@@ -90,6 +90,31 @@ async def reopen_alert(session: AsyncSession, alert_id: str, now_us: int) -> Ale
     return row
 
 
+async def retell_alert(
+    session: AsyncSession,
+    alert_id: str,
+    *,
+    kind: str,
+    severity: Severity,
+    peak_us: int,
+    peak_score: float,
+    now_us: int,
+) -> AlertRow:
+    """The same trouble by its right name: it is open, under another kind, and no less grave."""
+    row = await get(session, alert_id)
+    was_closed = row.state == "closed"
+    row.kind, row.peak_us, row.peak_score = kind, peak_us, peak_score
+    row.severity = max(severity, Severity(row.severity), key=lambda it: it.rank)
+    row.state, row.end_us, row.closed_us = "open", None, None
+    row.learning, row.model, row.context, row.regions = False, None, None, []
+    incident = await session.get(IncidentRow, row.incident_id, with_for_update=True)
+    if incident is not None:
+        _reopen(session, incident, now_us)
+        _aggravate(session, incident, severity, now_us)
+    tell_alert(session, "alert.reopened" if was_closed else "alert.updated", row, now_us)
+    return row
+
+
 async def raise_peak(
     session: AsyncSession,
     alert_id: str,

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from services.gateway.core.alarm import Severity
 from services.gateway.core.camera import Camera, Location
+from services.gateway.core.kinds import AlertKind
 from services.gateway.store.cameras import camera_of
 from shared.clock import from_us
 
@@ -95,13 +96,14 @@ class Evidence(BaseModel):
 class Alert(BaseModel):
     """An alert. start, peak and end are the camera's time, opened and closed the server's.
 
-    score: 1 is what a normal frame exceeds once in a thousand times. learning: raised from the
-    model card's prior, before the camera's own quantiles stood.
+    score: of an anomaly, 1 is what a normal frame exceeds once in a thousand times; of a camera
+    that was tampered with, 1 is the kind's threshold. learning: raised from the model card's prior,
+    before the camera's own quantiles stood.
     """
 
     id: str
     camera_id: str
-    kind: Literal["anomaly", "camera_offline"]
+    kind: AlertKind
     severity: Severity
     state: Literal["open", "closed"]
     start_time: datetime

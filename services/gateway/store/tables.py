@@ -48,6 +48,7 @@ class WatchRow(Base):
     """What the composer remembers of a camera from clip to clip.
 
     presence: new, online or offline. alarm: the state of its alarm (services.gateway.core.alarm).
+    tampering: that of its alarm for each sign of tampering.
     """
 
     __tablename__ = "watches"
@@ -57,6 +58,7 @@ class WatchRow(Base):
     presence_us: Mapped[int | None]
     learning: Mapped[bool] = mapped_column(default=True)
     alarm: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    tampering: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
 
 class BaselineRow(Base):
