@@ -49,11 +49,13 @@ class ImageInfo:
 class ImageLimits:
     """Bounds on a foreign image. `max_pixels` guards against decompression bombs: a small file
     whose header promises a huge picture. `max_scans` against JPEGs that would be decoded for
-    minutes: each scan passes over the whole picture, and takes fifty bytes. Usual ones have ten."""
+    minutes: each scan passes over the whole picture, and takes fifty bytes. Usual ones have ten.
+    `max_side` keeps out what could not be encoded as a JPEG again, such as a PNG of long rows."""
 
     max_bytes: int = 8 * 1024 * 1024
     max_pixels: int = 4096 * 2304
     max_scans: int = 64
+    max_side: int = 16_384
     min_side: int = 16
 
 
@@ -62,7 +64,7 @@ def inspect(body: bytes, limits: ImageLimits) -> ImageInfo:
     the header has been judged.
 
     Raises UnsupportedMedia (`not_an_image`), TooLarge (`image_too_large`, `image_too_many_pixels`,
-    `image_too_many_scans`) or Malformed (`image_truncated`, `image_too_small`).
+    `image_too_long`, `image_too_many_scans`) or Malformed (`image_truncated`, `image_too_small`).
     """
     if len(body) > limits.max_bytes:
         raise TooLarge(
@@ -74,6 +76,11 @@ def inspect(body: bytes, limits: ImageLimits) -> ImageInfo:
         raise TooLarge(
             f"the image is {info.width}x{info.height}; {limits.max_pixels} pixels are the most",
             code="image_too_many_pixels",
+        )
+    if max(info.width, info.height) > limits.max_side:
+        raise TooLarge(
+            f"the image is {info.width}x{info.height}; a side has {limits.max_side} pixels at most",
+            code="image_too_long",
         )
     if min(info.width, info.height) < limits.min_side:
         raise Malformed(

@@ -42,6 +42,37 @@ async def test_an_alert_comes_by_itself_with_its_pictures_and_opens_its_details(
     await visitor.sees("dialog.sheet h2", "page-alley")
 
 
+async def test_an_alert_is_explained_by_pictures_and_figures_without_a_mouse(visitor):
+    await visitor.at(f"{ALERT} a").press("Enter")
+    for view in ("frame", "normal", "reconstruction", "heat"):
+        await visitor.sees_picture(f"dialog [data-view={view}] img")
+    await visitor.sees("dialog [data-view=normal] figcaption", "0% different")
+    table = await visitor.sees("dialog .readings", "What the scores are made of")
+    await expect(table.locator("tbody tr")).to_have_count(2)
+    await expect(table.locator("thead")).to_contain_text("of it motion")
+    await expect(table.locator("tr[data-worst] td").nth(0)).to_have_text("0.6")
+    await expect(table.locator("tr[data-worst] td").nth(1)).to_have_text("0.4")
+    await expect(table.locator("tr[data-worst] td").last).to_have_text(re.compile(r"[45]\.\d\d"))
+
+    heat = visitor.at("dialog [data-view=heat] button")
+    small = await heat.bounding_box()
+    await heat.focus()
+    await visitor.page.keyboard.press("Enter")
+    await expect(heat).to_have_attribute("aria-pressed", "true")
+    assert (await heat.bounding_box())["width"] > 3 * small["width"]
+    await visitor.page.keyboard.press("Space")
+    await expect(heat).to_have_attribute("aria-pressed", "false")
+
+
+async def test_the_explanation_is_told_in_chinese(visitor):
+    await visitor.at(".choice button[value=zh]").click()
+    await visitor.at(f"{ALERT} a").press("Enter")
+    await visitor.sees("dialog [data-view=normal] figcaption", "最相近的平时画面")
+    await visitor.sees("dialog .readings caption", "异常分的构成")
+    button = visitor.at("dialog [data-view=reconstruction] button")
+    await expect(button).to_have_attribute("aria-label", re.compile("放大.模型重建的画面"))
+
+
 async def test_the_pictures_are_chosen_and_the_choice_is_kept(visitor):
     await visitor.sees(f"{ALERT} .heat")
     await visitor.at(".choice button[value=frame]").click()

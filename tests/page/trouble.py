@@ -9,6 +9,7 @@ import numpy as np
 
 from shared.bus import Bus
 from shared.clock import to_us
+from shared.images import encode_jpeg
 from shared.messages import (
     Box,
     ClipScored,
@@ -32,6 +33,8 @@ GRAVE_ERROR = 0.6
 PRIOR = Prior(q50=0.1, q95=0.15, q99=0.17, q999=0.2)
 CONTEXT = ScoringContext(model="trouble", model_digest="0" * 64, provider="cpu", precision="fp32")
 REGION = Box(x=60, y=80, width=120, height=90)
+PARTS = {"motion": 0.4, "look": 0.2}
+DRAWN = encode_jpeg(np.full((128, 128), 90, np.uint8))
 
 
 async def make_trouble(bus: Bus, camera_id: str, picture: bytes, width: int, height: int) -> None:
@@ -71,9 +74,15 @@ def _scored(
         context=CONTEXT,
         prior=PRIOR,
         scores=tuple(
-            FrameScore(captured_us=captured_us, error=error, regions=regions)
+            FrameScore(
+                captured_us=captured_us,
+                error=error,
+                regions=regions,
+                parts=PARTS if is_grave else {},
+            )
             for captured_us in times
         ),
         error_map=ErrorMap(rows=16, columns=16, values=values.tobytes(), captured_us=times[0]),
+        reconstruction=DRAWN,
         frames=frames,
     )

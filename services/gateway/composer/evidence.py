@@ -10,7 +10,9 @@ import asyncio
 import base64
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import structlog
+from PIL import Image
 
 from services.gateway.core.heat import overlay
 from services.gateway.store import alerts
@@ -20,6 +22,8 @@ from shared.images import blacken, decode, encode_jpeg
 from shared.messages import Box, ErrorMap, Polygon
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from services.gateway.composer.quiet import QuietKeeper
     from services.gateway.core.baseline import Levels
     from services.gateway.store.tables import AlertRow
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
     from shared.outbox import Relay
 
 log = structlog.get_logger(__name__)
+
+DRAWN_SIDE = 256
+"""Longest side of a kept reconstruction, in pixels. Models draw 128 to 256."""
 
 
 def pending(message: ClipScored, levels: Levels) -> dict[str, Any]:
@@ -58,6 +65,21 @@ def pending(message: ClipScored, levels: Levels) -> dict[str, Any]:
     if message.reconstruction is not None:
         told["reconstruction"] = base64.b64encode(message.reconstruction).decode()
     return told
+
+
+def pending_view(message: ClipScored, before: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """The same for an alert about the camera itself: the view is the evidence, and no score.
+
+    before: frames that the alert has already; they stay in front.
+    """
+    return {
+        "frames": [
+            {"key": frame.key, "captured_us": frame.captured_us}
+            for frame in _telling_frames(message.frames, None)
+        ],
+        "masks": [mask.model_dump() for mask in message.masks],
+        "before": [{**frame, "reading": None} for frame in before],
+    }
 
 
 def _reading(score: FrameScore, levels: Levels) -> dict[str, Any]:
@@ -108,10 +130,9 @@ class EvidenceKeeper:
     async def _save_one(self, row: AlertRow) -> dict[str, Any]:
         told, folder = row.evidence, f"evidence/{row.camera_id}/{row.id}"
         bodies = await self._bus.fetch_frames([frame["key"] for frame in told["frames"]])
-        saved: dict[str, Any] = {"state": "lost", "frames": []}
-        if told.get("reconstruction"):
-            saved["reconstruction"] = f"{folder}/reconstruction.jpg"
-            await self._blobs.put(saved["reconstruction"], base64.b64decode(told["reconstruction"]))
+        before = list(told.get("before", ()))
+        known = any(frame.get("blob") for frame in before)
+        saved: dict[str, Any] = {"state": "saved" if known else "lost", "frames": before}
         for frame, body in zip(told["frames"], bodies, strict=True):
             pixels = await self._pixels(row, body)
             kept = {"captured_us": frame["captured_us"], "reading": frame.get("reading")}
@@ -139,11 +160,18 @@ class EvidenceKeeper:
             return None
 
     async def _beside(self, row: AlertRow, worst: Pixels, error_map: ErrorMap) -> dict[str, Any]:
-        """What stands beside the worst frame: its heat map, and the quiet frame most like it."""
+        """What stands beside the worst frame: its heat map, its reconstruction, and the quiet frame
+        that is most like it."""
         folder = f"evidence/{row.camera_id}/{row.id}"
         saved: dict[str, Any] = {"heat_map": f"{folder}/heat.jpg"}
         heat = await asyncio.to_thread(lambda: encode_jpeg(overlay(worst, error_map)))
         await self._blobs.put(saved["heat_map"], heat)
+        if row.evidence.get("reconstruction"):
+            saved["reconstruction"] = f"{folder}/reconstruction.jpg"
+            drawn = base64.b64decode(row.evidence["reconstruction"])
+            await self._blobs.put(
+                saved["reconstruction"], await asyncio.to_thread(_shaped, drawn, worst)
+            )
         regions = [Box.model_validate(box) for box in row.evidence.get("regions", ())]
         normal = await self._quiet.nearest(row.camera_id, worst, regions)
         if normal is not None:
@@ -164,3 +192,12 @@ def _map_of(told: dict[str, Any], frame: dict[str, Any]) -> ErrorMap | None:
     if raw is None or raw["captured_us"] != frame["captured_us"]:
         return None
     return ErrorMap.model_validate(raw | {"values": base64.b64decode(raw["values"])})
+
+
+def _shaped(reconstruction: bytes, frame: Pixels) -> bytes:
+    """The reconstruction in the frame's proportions; models squeeze every frame into a square."""
+    height, width = frame.shape[:2]
+    share = DRAWN_SIDE / max(height, width)
+    size = max(1, round(width * share)), max(1, round(height * share))
+    drawn = Image.fromarray(decode(reconstruction, "gray"))
+    return encode_jpeg(np.asarray(drawn.resize(size, Image.Resampling.BICUBIC)))

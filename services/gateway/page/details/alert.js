@@ -9,11 +9,13 @@ import { learningBadge, severityBadge, stateBadge } from "../parts/badge.js";
 import { confidence, personLink } from "../parts/crop.js";
 import { Curve } from "../parts/curve.js";
 import { curveView } from "../parts/curve_view.js";
-import { evidencePair, frameOf } from "../parts/evidence.js";
+import { frameOf } from "../parts/evidence.js";
+import { explanation } from "../parts/explanation.js";
 import { facts } from "../parts/facts.js";
 import { sinceThen, timeOf } from "../parts/moment.js";
 import { emptyNotice } from "../parts/notice.js";
 import { picture } from "../parts/picture.js";
+import { readings } from "../parts/readings.js";
 import { Timeline } from "../stores/timeline.js";
 
 const AROUND_MS = 60_000;
@@ -24,8 +26,13 @@ export async function alertDetail(id, stores, signal) {
   const incident = await get(`/v1/incidents/${alert.incident_id}`, {}, signal);
   const left = el("div", { class: "main" });
   const right = el("div", { class: "side" });
+  let shown = picturesOf(alert);
   const tell = (newest) => {
-    left.querySelector(".pictures").replaceWith(pictures(newest));
+    // The same pictures stay: whoever looks at one must not lose it, nor the focus.
+    if (picturesOf(newest) !== shown) {
+      left.querySelector(".pictures").replaceWith(pictures(newest));
+      shown = picturesOf(newest);
+    }
     right.querySelector(".facts").replaceWith(alertFacts(newest, stores.cameras));
   };
   left.append(pictures(alert), curveAround(alert, stores, signal));
@@ -43,17 +50,20 @@ export async function alertDetail(id, stores, signal) {
   return { title: [severityBadge(alert.severity), name], body: [left, right] };
 }
 
+function picturesOf({ evidence, regions }) {
+  return JSON.stringify([evidence, regions]);
+}
+
 function pictures(alert) {
   if (alert.kind === "camera_offline") {
     return el("p", { class: "pictures notice" }, () => t("alert.offline_long"));
   }
-  const caption = (key) => el("span", { class: "hint" }, () => t(key));
   const element = el(
     "div",
     { class: "pictures" },
-    el("div", { class: "captions" }, caption("picture.frame"), caption("picture.heat")),
-    evidencePair(alert),
+    explanation(alert),
     el("div", { class: "frames" }, alert.evidence.frames.map(thumbnail)),
+    readings(alert),
   );
   return element;
 

@@ -28,11 +28,10 @@ export function frameOf(alert, frame) {
   return framed;
 }
 
-/** The frame at the peak, else the one in the middle. */
-function tellingFrame(alert) {
-  const frames = alert.evidence.frames;
-  const atPeak = frames.find((frame) => frame.captured_at === alert.peak_time);
-  return atPeak ?? frames[Math.floor(frames.length / 2)];
+/** The frame that the heat map belongs to, else the one in the middle. */
+export function tellingFrame({ evidence: { frames, worst_at: worstAt } }) {
+  const worst = frames.find((frame) => frame.captured_at === worstAt);
+  return worst ?? frames[Math.floor(frames.length / 2)];
 }
 
 /** Regions are pixels of the frame as it was pushed, and so is the picture. */
