@@ -69,7 +69,7 @@ def create_app(settings: AnomalySettings) -> FastAPI:
                 worker.bury,
                 health.vital("clips"),
                 # As many clips in hand as the lanes' batches hold: fewer would never fill one.
-                slots=settings.inference_lanes * settings.batch_size,
+                slots=settings.inference_lanes * settings.batch_size + settings.clips_ahead,
                 owed=True,
             )
             try:

@@ -15,7 +15,8 @@ class AnomalySettings(FloorSettings):
 
     anomaly_model: scores cameras that no activation names. inference_lanes: forward passes side by
     side; inference_threads: of each. batch_size, batch_wait_s: on a GPU 32 and 0.005; on a CPU
-    batches gain nothing, so nothing waits.
+    batches gain nothing, so nothing waits. clips_ahead: fetched and decoded while the lanes are
+    full, so that none waits for Redis.
     """
 
     port: int = 8001
@@ -26,5 +27,6 @@ class AnomalySettings(FloorSettings):
     inference_threads: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=1)] = 1
     batch_wait_s: Annotated[float, Field(ge=0)] = 0.0
+    clips_ahead: Annotated[int, Field(ge=0)] = 1
     max_queue: Annotated[int, Field(ge=1)] = 32
     frame_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
