@@ -95,7 +95,13 @@ class City:
         """What runs beside the routes. The leader's work is done by one gateway at a time."""
         keeper = EvidenceKeeper(self.database, self.bus, self.blobs, self.quiet, self.relay)
         scores = ScoreComposer(
-            self.database, self.bus, keeper, self.quiet, self.relay, self.settings.alarm
+            self.database,
+            self.bus,
+            keeper,
+            self.quiet,
+            self.relay,
+            self.settings.alarm,
+            self.settings.tampering_alarm,
         )
         people = PeopleComposer(self.database, self.relay)
         clock = Clock(

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.gateway.core.alarm import AlarmRule
+from services.gateway.core.tampering import TamperingRule
 from shared.images import ImageLimits
 from shared.settings import FloorSettings
 
@@ -34,6 +35,8 @@ class GatewaySettings(FloorSettings):
     shed_backlog: clips a sheddable group may leave waiting. max_bytes_in_flight: of frames.
 
     alarm: when scores raise an alert; ALARM__OPEN_SCORE sets its open_score, and so on.
+    tampering_alarm: when signs of tampering do, likewise: TAMPERING_ALARM__MIN_DURATION_S.
+    alert_budget_per_day: alerts a day that a calibration allows a camera that has no budget itself.
 
     The rest: offline_after_s: silence after which a live camera is offline. session_s: how long the
     page's sessions last; session_secure: their cookie travels by HTTPS only (set it behind TLS).
@@ -65,6 +68,8 @@ class GatewaySettings(FloorSettings):
     body_max_bytes: Positive = 64 * 1024 * 1024
 
     alarm: AlarmRule = AlarmRule()
+    tampering_alarm: TamperingRule = TamperingRule()
+    alert_budget_per_day: Annotated[float, Field(gt=0, le=100)] = 1.0
 
     offline_after_s: Seconds = 20.0
     session_s: Seconds = 12 * 3600.0

@@ -9,8 +9,10 @@ import ormsgpack
 import structlog
 
 from services.gateway.composer.quiet import QuietMoment, quiet_moment
+from services.gateway.composer.tampering import alarms_of
 from services.gateway.composer.watch import Watch
 from services.gateway.core.alarm import Alarm, Phase
+from services.gateway.core.tampering import suspicion
 from services.gateway.store import accounts
 from services.gateway.store.tables import CameraRow, ScoreCursorRow, ScoreOutcomeRow, WatchRow
 from shared.bus import Settlement
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from services.gateway.composer.evidence import EvidenceKeeper
     from services.gateway.composer.quiet import QuietKeeper
     from services.gateway.core.alarm import AlarmRule
+    from services.gateway.core.tampering import TamperingRule
     from shared.bus import Bus, Delivery
     from shared.database import Database
     from shared.outbox import Relay
@@ -53,6 +56,7 @@ class ScoreComposer:
         quiet: QuietKeeper,
         relay: Relay,
         rule: AlarmRule,
+        tampering: TamperingRule,
     ) -> None:
         self._database = database
         self._bus = bus
@@ -60,6 +64,7 @@ class ScoreComposer:
         self._quiet = quiet
         self._relay = relay
         self._rule = rule
+        self._tampering = tampering
         self._fold = Fold("scores", database, cursors=ScoreCursorRow, outcomes=ScoreOutcomeRow)
 
     async def handle(self, message: ClipScored, _: Delivery) -> Settlement:
@@ -112,7 +117,7 @@ class ScoreComposer:
         if arrival is Arrival.LATE and message.outcome is Outcome.DONE:
             row = await session.get(ScoreOutcomeRow, (message.camera_id, message.born, message.seq))
             if row is not None:
-                watch = Watch(session, self._rule, now_us())
+                watch = Watch(session, self._rule, self._tampering, now_us())
                 row.timeline, row.body = await watch.look_back(message), None
                 row.context = _context_of(message)
 
@@ -122,7 +127,8 @@ class ScoreComposer:
         row.body = None
         folding.through.append((message.camera_id, message.clip_entry))
         if message.outcome is Outcome.DONE:
-            row.timeline = await Watch(session, self._rule, folding.now_us).see(message)
+            watch = Watch(session, self._rule, self._tampering, folding.now_us)
+            row.timeline = await watch.see(message)
             row.context = _context_of(message)
             moment = await self._quiet_moment(session, message, row.timeline)
             folding.quiet += [] if moment is None else [moment]
@@ -133,7 +139,8 @@ class ScoreComposer:
         row = await session.get(WatchRow, message.camera_id)
         if timeline is None or row is None or row.alarm is None:
             return None
-        if Alarm.model_validate(row.alarm).phase is not Phase.QUIET:
+        alarms = [Alarm.model_validate(row.alarm), *alarms_of(row).values()]
+        if suspicion(alarms) is not Phase.QUIET:
             return None
         scores = [score for _, _, score in ormsgpack.unpackb(timeline)]
         return quiet_moment(message, scores, self._rule.close_score)

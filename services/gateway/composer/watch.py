@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import ormsgpack
 
 from services.gateway.composer.evidence import pending
+from services.gateway.composer.tampering import TamperWatch, close_tampering
 from services.gateway.core.alarm import (
     Alarm,
     Phase,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from services.gateway.core.alarm import AlarmRule
     from services.gateway.core.baseline import Baseline, Levels
     from services.gateway.core.camera import Camera
+    from services.gateway.core.tampering import TamperingRule
     from shared.messages import ClipScored, FrameScore, Prior
 
 ABSORB_WHILE_OPEN_S = 600.0
@@ -44,10 +46,14 @@ class Watch:
 
     session: AsyncSession
     rule: AlarmRule
+    tampering: TamperingRule
     now_us: int
 
     async def see(self, message: ClipScored) -> bytes | None:
         """Judges a clip, raises or ends what it raises or ends, then learns from it.
+
+        While the camera is tampered with, nothing is an anomaly beside that; and what may be
+        tampering teaches nothing.
 
         Returns its timeline, packed, or None for a camera that is gone.
         """
@@ -56,6 +62,8 @@ class Watch:
         if camera_row is None or row is None:
             return None
         camera = camera_of(camera_row)
+        tampering = TamperWatch(self.session, self.tampering, self.now_us)
+        suspicion = await tampering.see(camera, row, message)
         alarm = await self._after_clock_jump(row, message)
         hours = [camera.hour_of(score.captured_us) for score in message.scores]
         baseline = await self._baseline(message, hours)
@@ -66,9 +74,10 @@ class Watch:
         levels = _levels(baseline, message, hours)
         # The camera's own rule, and on this very scale the open score of its calibration.
         self.rule = rule_in_force(self.rule, camera.alarm_rule, baseline.open_score)
-        for score, scale in zip(message.scores, levels, strict=True):
-            alarm = await self._hear(camera, alarm, score, scale, message)
-        if not first and _may_teach(alarm, message):
+        if suspicion is not Phase.OPEN:
+            for score, scale in zip(message.scores, levels, strict=True):
+                alarm = await self._hear(camera, alarm, score, scale, message)
+        if not first and suspicion is Phase.QUIET and _may_teach(alarm, message):
             baseline.absorb([score.error for score in message.scores], hours)
         if message.context is not None:
             await baselines.save(
@@ -159,7 +168,8 @@ class Watch:
 
 
 async def close_silent(session: AsyncSession, row: WatchRow, now_us: int) -> None:
-    """Closes the alert of a camera whose frames have stopped."""
+    """Closes the alerts of a camera whose frames have stopped."""
+    await close_tampering(session, row, now_us)
     alarm = Alarm.model_validate(row.alarm) if row.alarm else Alarm()
     if alarm.phase is Phase.OPEN and alarm.alert_id:
         await alerts.close_alert(session, alarm.alert_id, alarm.loud_us, now_us)

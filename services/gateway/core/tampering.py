@@ -36,6 +36,6 @@ BEFORE_RISE_S = 10.0
 """An anomaly that began no longer before the rise was the hand before the lens (ours)."""
 
 
-def is_part_of(anomaly: Alarm, rise_us: int) -> bool:
-    """Whether an anomaly, open or closed, was the beginning of the tampering that rose then."""
-    return anomaly.alert_id is not None and anomaly.since_us >= rise_us - BEFORE_RISE_S * SECOND_US
+def is_part_of(anomaly_us: int, rise_us: int) -> bool:
+    """Whether an anomaly that began then was the beginning of the tampering that rose then."""
+    return anomaly_us >= rise_us - BEFORE_RISE_S * SECOND_US

@@ -92,16 +92,15 @@ async def reopen_alert(session: AsyncSession, alert_id: str, now_us: int) -> Ale
 
 async def retell_alert(
     session: AsyncSession,
-    alert_id: str,
+    row: AlertRow,
     *,
     kind: str,
     severity: Severity,
     peak_us: int,
     peak_score: float,
     now_us: int,
-) -> AlertRow:
+) -> None:
     """The same trouble by its right name: it is open, under another kind, and no less grave."""
-    row = await get(session, alert_id)
     was_closed = row.state == "closed"
     row.kind, row.peak_us, row.peak_score = kind, peak_us, peak_score
     row.severity = max(severity, Severity(row.severity), key=lambda it: it.rank)
@@ -112,7 +111,6 @@ async def retell_alert(
         _reopen(session, incident, now_us)
         _aggravate(session, incident, severity, now_us)
     tell_alert(session, "alert.reopened" if was_closed else "alert.updated", row, now_us)
-    return row
 
 
 async def raise_peak(
