@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from services.anomaly.core.blend import Blend
 from services.anomaly.core.clip import Clip, GrayClip, to_network_input
 from services.anomaly.core.error_map import (
     Reading,
@@ -20,17 +21,23 @@ from services.anomaly.core.error_map import (
     smooth,
 )
 from services.anomaly.core.regions import abnormal_regions
+from shared.clock import SECOND_US
 from shared.errors import Corrupt, Malformed
 from shared.images import stencil
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from services.anomaly.core.error_map import FrameErrors, Maps
     from shared.images import Pixels
     from shared.inference import Session
     from shared.messages import Box, Polygon
     from shared.model_store import ModelCard, StoredModel
+
+Watched = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+"""R x K: 1 where a patch counts, 0 where nothing does."""
 
 NOT_FINITE = "score_not_finite"
 """Why a clip has no score though its frames could be read."""
@@ -39,10 +46,17 @@ NOT_FINITE = "score_not_finite"
 @dataclass(frozen=True, eq=False)
 class View:
     """A camera's clip. frames: gray (H, W) or rgb (H, W, 3), of any size. unwatched: regions in
-    which nothing counts."""
+    which nothing counts. captured_us: of each frame, for scorers that judge speed; none: as fast as
+    the footage that the model learnt from."""
 
     frames: Sequence[Pixels]
     unwatched: tuple[Polygon, ...] = ()
+    captured_us: tuple[int, ...] = ()
+
+    @property
+    def intervals_s(self) -> NDArray[np.float64] | None:
+        """From each frame to the next."""
+        return np.diff(self.captured_us) / SECOND_US if self.captured_us else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +92,7 @@ class Scorer:
         self.prior = card.anomaly
         self._mean, self._std = card.input.mean[0], card.input.std[0]
         self._reading = reading_of(card)
+        self._blend = blend_of(card)
         _, _, self.frames_per_clip, self.height, self.width = card.input.shape
 
     def score(
@@ -119,42 +134,70 @@ class Scorer:
     def _judge(
         self, view: View, clip: Clip, reconstruction: Clip, with_reconstruction: bool
     ) -> ClipErrors:
-        maps = self._maps(clip, reconstruction, view.unwatched)
-        regions = tuple(
-            abnormal_regions(
-                error_map,
-                threshold=self.prior.patch_q999,
-                width=frame.shape[1],
-                height=frame.shape[0],
+        watched = self._watched(view.unwatched)
+        maps = self._maps(clip, reconstruction, watched)
+        errors = frame_errors(maps, self.prior.score, self._reading)
+        parts: tuple[dict[str, float], ...] = ()
+        if self._blend is not None:
+            motion = self._motion(self._blend, view, watched)
+            by_name = self._blend.parts(errors, motion)
+            errors = np.sum(list(by_name.values()), axis=0)
+            maps = self._blend.maps(maps, motion)
+            parts = tuple(
+                dict(zip(by_name, map(float, values), strict=True))
+                for values in zip(*by_name.values(), strict=True)
             )
-            for error_map, frame in zip(maps, view.frames, strict=True)
-        )
         return ClipErrors(
-            frame_errors=frame_errors(maps, self.prior.score, self._reading),
+            frame_errors=errors,
             maps=maps,
-            regions=regions,
+            regions=tuple(map(self._regions, maps, view.frames)),
             reconstruction=reconstruction[0] * self._std + self._mean
             if with_reconstruction
             else None,
+            parts=parts,
         )
 
-    def _maps(self, clip: Clip, reconstruction: Clip, unwatched: Sequence[Polygon]) -> Maps:
+    def _regions(self, error_map: NDArray[np.float32], frame: Pixels) -> tuple[Box, ...]:
+        height, width = frame.shape[:2]
+        threshold = self.prior.patch_q999
+        return abnormal_regions(error_map, threshold=threshold, width=width, height=height)
+
+    def _maps(self, clip: Clip, reconstruction: Clip, watched: Watched | None) -> Maps:
         if self._reading.moving:
             clip, reconstruction = moving_part(clip), moving_part(reconstruction)
         maps = patch_errors(clip, reconstruction, patch=self.prior.patch)
         maps *= self._std**2  # back to pixels in [0, 1]
-        if unwatched:
-            # A patch is left out where most of it is: half a pixel of road silences no walkway.
-            hidden = stencil(unwatched, self.width, self.height).astype(np.float32)
-            rows, columns = maps.shape[1:]
-            shares = cv2.resize(hidden, (columns, rows), interpolation=cv2.INTER_AREA)
-            maps[:, np.asarray(shares) > 0.5] = 0.0
+        if watched is not None:
+            maps *= watched
         return smooth(maps, patches=self._reading.patches, frames=self._reading.frames)
+
+    def _motion(self, blend: Blend, view: View, watched: Watched | None) -> Maps:
+        size = blend.motion
+        clip = gray_clip(view.frames, width=size.width, height=size.height)
+        rows, columns = self.height // self.prior.patch, self.width // self.prior.patch
+        maps = blend.unusual_motion(clip, view.intervals_s, rows, columns)
+        return maps if watched is None else maps * watched
+
+    def _watched(self, unwatched: Sequence[Polygon]) -> Watched | None:
+        """(R, K), 1 where a patch counts. One is left out where most of it is: half a pixel of road
+        silences no walkway."""
+        if not unwatched:
+            return None
+        hidden = stencil(unwatched, self.width, self.height).astype(np.float32)
+        rows, columns = self.height // self.prior.patch, self.width // self.prior.patch
+        shares = cv2.resize(hidden, (columns, rows), interpolation=cv2.INTER_AREA)
+        return (np.asarray(shares) <= 0.5).astype(np.float32)
 
 
 def reading_of(card: ModelCard) -> Reading:
     """How a card wants its model's errors read (as the paper does, where it says nothing)."""
     return Reading.model_validate(card.settings.get("reading", {}))
+
+
+def blend_of(card: ModelCard) -> Blend | None:
+    """What a card adds to the reconstruction's errors; None for a scorer that is STAE alone."""
+    blend = card.settings.get("blend")
+    return None if blend is None else Blend.model_validate(blend)
 
 
 def gray_clip(frames: Sequence[Pixels], *, width: int, height: int) -> GrayClip:

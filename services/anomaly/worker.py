@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from services.anomaly.lookout import Lookout
     from services.anomaly.scorer import ClipErrors, Scorer
     from shared.batching import Batcher
     from shared.blobs import BlobStore
@@ -43,11 +44,13 @@ class ScoringWorker:
         blobs: BlobStore,
         rack: ModelRack[Scorer],
         score: Batcher[Loaded[Scorer], View, ClipErrors],
+        lookout: Lookout,
     ) -> None:
         self._bus = bus
         self._blobs = blobs
         self._rack = rack
         self._score = score
+        self._lookout = lookout
 
     async def handle(self, clip: ClipReady, delivery: Delivery) -> Settlement:
         """The clip's scores, or why it has none."""
@@ -70,7 +73,8 @@ class ScoringWorker:
         loaded = await self._rack.for_camera(clip.camera_id)
         try:
             frames = await asyncio.to_thread(_decoded, present, clip.masks)
-            errors = await self._score(loaded, View(frames, clip.unwatched))
+            captured_us = tuple(frame.captured_us for frame in clip.frames)
+            errors = await self._score(loaded, View(frames, clip.unwatched, captured_us))
         except Malformed as error:
             log.warning("clip_unreadable", clip=clip.clip_id, error=str(error))
             return ClipScored.of(clip, entry, Outcome.UNSCORED, error.code)
@@ -78,7 +82,9 @@ class ScoringWorker:
             # Passed on, it would stay in the camera's baseline for good.
             log.error("clip_not_finite", clip=clip.clip_id, model=loaded.context.model)
             return ClipScored.of(clip, entry, Outcome.UNSCORED, NOT_FINITE)
-        return await asyncio.to_thread(scored_of, clip, entry, loaded, errors)
+        scored = await asyncio.to_thread(scored_of, clip, entry, loaded, errors)
+        signs = await self._lookout.look(clip, frames)
+        return scored.model_copy(update={"tampering": signs})
 
 
 def scored_of(

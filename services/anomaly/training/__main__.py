@@ -12,8 +12,10 @@ import torch
 import typer
 
 from services.anomaly.core.error_map import FrameScoring, Reading
+from services.anomaly.core.motion import MotionSettings
 from services.anomaly.models.stae_loss import PredictionWeights  # noqa: TC001 - typer reads it
 from services.anomaly.training.allocator import keep_freed_memory
+from services.anomaly.training.blending import blended
 from services.anomaly.training.curves import draw_curves
 from services.anomaly.training.evaluation import EvaluationSettings, evaluate
 from services.anomaly.training.gallery import chosen_clips, draw_gallery
@@ -140,6 +142,43 @@ def read_command(
     card = with_prior(stored.card, stored.path, scoring, spared)
     store.save(card, stored.path)
     print(card.model_dump_json(include={"anomaly"}))
+
+
+@app.command("plus")
+def plus_command(
+    data: Annotated[list[Path], typer.Option(help="As the STAE was trained on.")],
+    model: Annotated[Path, typer.Option(help="The trained STAE's folder, MODELS/NAME.")],
+    out: Annotated[Path, typer.Option(help="The new model's folder, MODELS/NAME.")],
+    fps: Annotated[float, typer.Option(help="Frames a second of the footage.")] = 10.0,
+    held_out: HeldOutOption = 0.2,
+    score: ScoreOption = "max_patch",
+    moving: MovingOption = True,
+    smooth_patches: PatchesOption = 2,
+    smooth_frames: FramesOption = 3,
+    steady: SteadyOption = 1,
+    seed: int = 0,
+) -> None:
+    """STAE+: a trained STAE, and a density of how fast and how large what moves is normally."""
+    stored = ModelStore(model.parent).load(model.name)
+    footage = gather(data, [], held_out)
+    reading = Reading(moving=moving, patches=smooth_patches, frames=smooth_frames, steady=steady)
+    card = blended(
+        stored,
+        MotionSettings(interval_s=1 / fps),
+        Scoring(score, reading, prior_stride=stored.card.input.shape[2] // 2),
+        learnt=[clip for source in footage.sources for clip in source.recordings],
+        held_out=footage.held_out,
+        seed=seed,
+    )
+    changes = {
+        "name": out.name,
+        "summary": "STAE+: errors of reconstruction, and how unusual speed and size of motion are.",
+        "training_command": f"{stored.card.training_command} && {_command([*data, model, out])}",
+        "metrics": {},
+        "metrics_data": "none yet: evaluate --record",
+    }
+    saved = ModelStore(out.parent).save(card.model_copy(update=changes), stored.path)
+    print(json.dumps({"model": saved.card.name, "sha256": saved.digest}))
 
 
 @app.command("evaluate")

@@ -1,0 +1,68 @@
+"""What the reconstruction says and what the motion says -> one error: the scorer STAE+.
+
+Each part is divided by what normal footage exceeds once in a thousand frames, and the parts are
+added, so that no part outweighs another by its unit (ours; Reiss and Hoshen, 2022, scale theirs by
+their range on normal footage, and add).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict, PositiveFloat
+
+from services.anomaly.core.density import Mixture
+from services.anomaly.core.motion import MotionSettings, motion_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from services.anomaly.core.clip import GrayClip
+    from services.anomaly.core.error_map import FrameErrors, Maps
+
+
+class Blend(BaseModel):
+    """How STAE+ makes one error of two. A card keeps it in its settings, as `blend`.
+
+    mixture: of the traits of motion on normal footage. reconstruction_unit, motion_unit: what each
+    part exceeds once in a thousand frames when all is normal.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    motion: MotionSettings
+    mixture: Mixture
+    reconstruction_unit: PositiveFloat = 1.0
+    motion_unit: PositiveFloat = 1.0
+
+    def unusual_motion(
+        self, clip: GrayClip, intervals_s: NDArray[np.float64] | None, rows: int, columns: int
+    ) -> Maps:
+        """(T, H, W) of the motion's size -> (T, rows, columns): how far the motion of each place is
+        from all normal motion, on the grid of the reconstruction's errors."""
+        motion = motion_of(clip, self.motion, intervals_s)
+        maps = motion.spread(self.mixture.distances(motion.traits))
+        # The largest of the cells that a patch touches: a thing is never made smaller.
+        resized = [
+            cv2.resize(_widened(one), (columns, rows), interpolation=cv2.INTER_NEAREST)
+            for one in maps
+        ]
+        return np.stack(resized)
+
+    def maps(self, reconstruction: Maps, motion: Maps) -> Maps:
+        """Both (T, R, K) -> their sum, each in its unit."""
+        blended: Maps = reconstruction / self.reconstruction_unit + motion / self.motion_unit
+        return blended
+
+    def parts(self, reconstruction: FrameErrors, motion: Maps) -> dict[str, FrameErrors]:
+        """(T,), (T, R, K) -> by name what adds up to each frame's error."""
+        return {
+            "reconstruction": reconstruction / self.reconstruction_unit,
+            "motion": motion.max(axis=(1, 2)) / self.motion_unit,
+        }
+
+
+def _widened(one: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(cv2.dilate(one, np.ones((3, 3), np.uint8)), np.float32)

@@ -1,0 +1,124 @@
+"""A trained STAE and normal footage -> STAE+: what motion is normal, and what each part weighs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.mixture import GaussianMixture
+
+from services.anomaly.core.blend import Blend
+from services.anomaly.core.density import Mixture
+from services.anomaly.core.motion import motion_of
+from services.anomaly.scorer import Scorer, gray_clip
+from services.anomaly.training.footage import read_gray
+from services.anomaly.training.prior import PATCH, unknown_prior, with_prior
+from services.anomaly.training.scoring import scored_windows
+from shared.inference import Provider, open_session
+from shared.model_store import StoredModel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from services.anomaly.core.motion import MotionSettings, Traits
+    from services.anomaly.training.footage import Recording
+    from services.anomaly.training.prior import Scoring
+    from shared.model_store import ModelCard
+
+COMPONENTS = 5
+"""Of the mixture: Reiss and Hoshen (2022) take five."""
+
+ENOUGH_TRAITS = 20_000
+"""Drawn from all that the footage shows: more change the mixture by less than its seed does."""
+
+RARE = 0.999
+
+LEAST_VARIANCE = 1e-3
+"""Of a component, in standardised traits: none may close upon a single walker."""
+
+
+def normal_motion(learnt: Sequence[Recording], settings: MotionSettings) -> Traits:
+    """All traits of the footage. Nothing is left out that lies in unwatched regions: what drives on
+    the road is no anomaly on the walkway, and what walks there is no more of one."""
+    return np.concatenate(
+        [
+            motion_of(
+                gray_clip(
+                    [read_gray(path) for path in recording.frames],
+                    width=settings.width,
+                    height=settings.height,
+                ),
+                settings,
+            ).traits
+            for recording in learnt
+        ]
+    )
+
+
+def fit_mixture(traits: Traits, *, seed: int) -> Mixture:
+    """(N, D), N at least the number of components."""
+    random = np.random.default_rng(seed)
+    drawn = traits[random.permutation(len(traits))[:ENOUGH_TRAITS]].astype(np.float64)
+    mean, scale = drawn.mean(axis=0), drawn.std(axis=0) + 1e-6
+    points = (drawn - mean) / scale
+    fitted = GaussianMixture(COMPONENTS, reg_covar=LEAST_VARIANCE, random_state=seed).fit(points)
+    return Mixture(
+        mean=tuple(mean),
+        scale=tuple(scale),
+        weights=tuple(fitted.weights_),
+        means=_nested(fitted.means_),
+        choleskys=tuple(_nested(np.linalg.cholesky(one)) for one in fitted.covariances_),
+        peak=float(fitted.score_samples(points).max()),
+    )
+
+
+def blended(
+    model: StoredModel,
+    settings: MotionSettings,
+    scoring: Scoring,
+    *,
+    learnt: Sequence[Recording],
+    held_out: Sequence[Recording],
+    seed: int,
+) -> ModelCard:
+    """The card of STAE+ on a trained STAE: same file, its errors read together with the motion.
+
+    learnt: footage whose motion is normal. held_out: on which the parts' units and the prior are
+    measured.
+    """
+    mixture = fit_mixture(normal_motion(learnt, settings), seed=seed)
+    blend = _with_units(model, Blend(motion=settings, mixture=mixture), scoring, held_out)
+    settled = model.card.settings | {"blend": blend.model_dump(mode="json")}
+    card = model.card.model_copy(update={"settings": settled})
+    return with_prior(card, model.path, scoring, held_out)
+
+
+def _with_units(
+    model: StoredModel, blend: Blend, scoring: Scoring, held_out: Sequence[Recording]
+) -> Blend:
+    """The blend, its parts in units of what held-out footage exceeds once in a thousand frames."""
+    settings = {"reading": scoring.reading.model_dump(), "blend": blend.model_dump(mode="json")}
+    changes = {
+        "settings": model.card.settings | settings,
+        "anomaly": unknown_prior(scoring.frame, PATCH),
+    }
+    draft = StoredModel(model.card.model_copy(update=changes), model.path.parent)
+    scorer = Scorer(draft, open_session(model.path, provider=Provider.CPU))
+    frames = [
+        parts
+        for recording in held_out
+        for _, errors in scored_windows(scorer, recording, stride=scoring.prior_stride)
+        for parts in errors.parts
+    ]
+    return blend.model_copy(
+        update={
+            f"{name}_unit": float(np.quantile([parts[name] for parts in frames], RARE))
+            for name in frames[0]
+        }
+    )
+
+
+def _nested(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(map(float, row)) for row in matrix)

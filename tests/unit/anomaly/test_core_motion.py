@@ -1,0 +1,88 @@
+"""How fast what moves, moves; and how far that is from what is normal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from services.anomaly.core.density import Mixture
+from services.anomaly.core.motion import MotionSettings, motion_of
+
+SETTINGS = MotionSettings()
+
+
+def walker(speed: float, *, frames: int = 6, width: int = 12, height: int = 28, x: float = 60):
+    """A textured thing that crosses a textured street, (T, 160, 240)."""
+    random = np.random.default_rng(0)
+    street = random.integers(90, 110, (160, 240), np.uint8)
+    coat = random.integers(0, 255, (height, width), np.uint8)
+    clip = np.repeat(street[None], frames, axis=0)
+    for n, frame in enumerate(clip):
+        left = round(x + speed * n)
+        frame[60 : 60 + height, left : left + width] = coat
+    return clip
+
+
+def paces(clip, intervals_s=None):
+    """Greatest pace in each frame, pixels an interval."""
+    motion = motion_of(clip, SETTINGS, intervals_s)
+    maps = motion.spread(np.exp(motion.traits[:, 0]) - SETTINGS.least_speed / 2)
+    return maps.max(axis=(1, 2))
+
+
+def test_a_street_where_nothing_moves_has_no_traits():
+    motion = motion_of(walker(0), SETTINGS)
+    assert motion.traits.shape == (0, 2)
+    assert not motion.moves.any()
+
+
+@pytest.mark.parametrize("speed", [1, 2, 4])
+def test_the_pace_is_that_of_what_moves(speed):
+    assert np.median(paces(walker(speed))) == pytest.approx(speed, rel=0.45)
+
+
+def test_traits_lie_where_something_moves():
+    motion = motion_of(walker(2), SETTINGS)
+    rows, columns = np.nonzero(motion.moves.any(axis=0))
+    half = SETTINGS.cell // 2
+    assert 60 - SETTINGS.cell <= (rows.min() + 1) * half
+    assert (rows.max() + 1) * half <= 88 + SETTINGS.cell
+    assert columns.min() * half < 76 < columns.max() * half
+
+
+def test_a_large_thing_fills_more_of_its_surroundings():
+    small = motion_of(walker(2), SETTINGS).traits[:, 1].max()
+    large = motion_of(walker(2, width=40, height=40), SETTINGS).traits[:, 1].max()
+    assert large > 1.5 * small
+
+
+def test_a_camera_of_half_the_rate_sees_the_same_pace():
+    every_frame = walker(2, frames=9)
+    half = np.full(4, 2 * SETTINGS.interval_s)
+    assert np.median(paces(every_frame[::2], half)) == pytest.approx(
+        np.median(paces(every_frame)), rel=0.25
+    )
+
+
+def gaussian(mean, deviation) -> Mixture:
+    """One Gaussian in unstandardised traits, without correlation."""
+    density = multivariate_normal(mean, np.diag(np.square(deviation)))
+    return Mixture(
+        mean=(0.0, 0.0),
+        scale=(1.0, 1.0),
+        weights=(1.0,),
+        means=(tuple(mean),),
+        choleskys=(tuple(map(tuple, np.diag(deviation).tolist())),),
+        peak=float(density.logpdf(mean)),
+    )
+
+
+def test_the_distance_to_one_gaussian_is_that_of_mahalanobis():
+    mixture = gaussian([1.0, 0.5], [0.5, 0.1])
+    traits = np.array([[1.0, 0.5], [2.0, 0.5], [1.0, 0.8], [2.0, 0.8]], np.float32)
+    assert mixture.distances(traits) == pytest.approx([0, 2, 3, np.hypot(2, 3)], abs=1e-3)
+
+
+def test_no_trait_has_no_distance():
+    assert gaussian([1.0, 0.5], [0.5, 0.1]).distances(np.zeros((0, 2), np.float32)).shape == (0,)
