@@ -42,14 +42,31 @@ ABOUT = {
 
 def halving_autoencoder(folder: Path, name: str = "halves") -> StoredModel:
     """Reconstructs every pixel as half of itself: the squared error of a pixel x is (x / 2)^2."""
-    shape = ["batch", 1, 16, 128, 128]
     half = numpy_helper.from_array(np.array(0.5, np.float32), "half")
+    nodes = [helper.make_node("Mul", ["clip", "half"], ["reconstruction"])]
+    return _autoencoder(folder, name, nodes, [half])
+
+
+def averaging_autoencoder(folder: Path, name: str = "averages") -> StoredModel:
+    """Reconstructs every frame as the mean of its clip: a frame's error depends on its window."""
+    none = numpy_helper.from_array(np.array(0.0, np.float32), "none")
+    time = numpy_helper.from_array(np.array([2], np.int64), "time")
+    nodes = [
+        helper.make_node("ReduceMean", ["clip", "time"], ["mean"], keepdims=1),
+        helper.make_node("Mul", ["clip", "none"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "mean"], ["reconstruction"]),
+    ]
+    return _autoencoder(folder, name, nodes, [none, time])
+
+
+def _autoencoder(folder: Path, name: str, nodes: list, constants: list) -> StoredModel:
+    shape = ["batch", 1, 16, 128, 128]
     graph = helper.make_graph(
-        [helper.make_node("Mul", ["clip", "half"], ["reconstruction"])],
-        "halves",
+        nodes,
+        name,
         [helper.make_tensor_value_info("clip", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("reconstruction", TensorProto.FLOAT, shape)],
-        [half],
+        constants,
     )
     prior = AnomalyPrior(
         score="max_patch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.anomaly.scorer import NOT_FINITE
 from services.anomaly.training.footage import read_gray
 from shared.errors import Malformed
 
@@ -35,11 +36,19 @@ def scored_windows(
 def score_at(
     scorer: Scorer, recording: Recording, starts: Iterable[int]
 ) -> Iterator[tuple[int, ClipErrors]]:
-    """(first frame, errors) of the windows that begin at these frames."""
+    """(first frame, errors) of the windows that begin at these frames.
+
+    Raises Malformed (`score_not_finite`) where a model's errors are no numbers.
+    """
     frames = [read_gray(path) for path in recording.frames]
     for start in starts:
         window = frames[start : start + scorer.frames_per_clip]
-        yield start, scorer.score(window, recording.unwatched)
+        errors = scorer.score(window, recording.unwatched)
+        if not errors.is_finite:
+            raise Malformed(
+                f"{recording.name}: errors of the window at {start} are no numbers", code=NOT_FINITE
+            )
+        yield start, errors
 
 
 def refuse_short(scorer: Scorer, recording: Recording) -> None:
