@@ -45,12 +45,12 @@ class Camera:
         self.captured = now_us() - 300 * SECOND
         self.clips: list[tuple[str, ClipReady]] = []
 
-    async def clip(self) -> None:
-        """One more window of frames."""
+    async def clip(self, body: bytes | None = None) -> None:
+        """One more window of frames: of noise, or all of them the same."""
         camera = await self.gateway.city.registry.get(self.id)
         for _ in range(16):
             self.captured += INTERVAL
-            pushed = PushedFrame(picture(self.captured % 1000), self.captured)
+            pushed = PushedFrame(body or picture(self.captured % 1000), self.captured)
             await self.gateway.city.doorman.admit(camera, pushed)
         entries = await self.gateway.city.bus.redis.xrange(CLIPS.key(0))
         known = {entry for entry, _ in self.clips}
@@ -82,6 +82,7 @@ class Camera:
                 captured_us=clip.owned[7].captured_us,
             ),
             frames=clip.owned,
+            masks=clip.masks,
         ).model_copy(update=changes)
         bus = self.gateway.city.bus
         delivery = Delivery(CLIPS, 0, entry, "ClipReady", b"", "")
