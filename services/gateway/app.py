@@ -6,7 +6,18 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from services.gateway.api import alerts, cameras, events, frames, keys, page, persons, system
+from services.gateway.api import (
+    alerts,
+    backtests,
+    baselines,
+    cameras,
+    events,
+    frames,
+    keys,
+    page,
+    persons,
+    system,
+)
 from services.gateway.city import City
 from services.gateway.setup import MIGRATIONS
 from shared.auth import KeyDirectory
@@ -43,7 +54,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         finally:
             await city.close()
 
-    nouns = (cameras, frames, alerts, persons, events, keys, system)
+    nouns = (cameras, baselines, backtests, frames, alerts, persons, events, keys, system)
     app = create_service(
         "gateway",
         settings,

@@ -19,7 +19,7 @@ from services.gateway.api.dependencies import (
     WritesCameras,
     span_us,
 )
-from services.gateway.core.alarm import AlarmRule, OwnRule
+from services.gateway.core.alarm import OwnRule
 from services.gateway.core.camera import AlertBudget, Camera, CameraMode, Location, TimeZone
 from services.gateway.store import cameras, idempotency, timeline
 from services.gateway.store.cameras import camera_of
@@ -89,7 +89,8 @@ async def create_camera(
     """Registers a camera. 409 where its id is taken."""
     principal.check_camera(camera.id)
     _check_stride(camera, city.settings.clip_length)
-    _check_rule(camera, city.settings.alarm)
+    if camera.alarm_rule:
+        camera.alarm_rule.check_over(city.settings.alarm)
     digest = hashlib.sha256(camera.model_dump_json().encode()).hexdigest()
     async with city.database.writing() as session:
         known = await idempotency.recall(session, "cameras", idempotency_key, digest)
@@ -143,7 +144,8 @@ async def change_camera(
             update={name: getattr(change, name) for name in change.model_fields_set}
         )
         _check_stride(changed, city.settings.clip_length)
-        _check_rule(changed, city.settings.alarm)
+        if changed.alarm_rule:
+            changed.alarm_rule.check_over(city.settings.alarm)
         row = await cameras.change(session, changed, _version_in(if_match))
         resource = CameraResource.of(row)
     if "masks" in change.model_fields_set:
@@ -245,18 +247,6 @@ def _version_in(if_match: str | None) -> int | None:
         return int(if_match.strip('"'))
     except ValueError:
         raise Malformed(f"If-Match {if_match!r} is no version", code="bad_etag") from None
-
-
-def _check_rule(camera: Camera, service_rule: AlarmRule) -> None:
-    own = camera.alarm_rule
-    if own is None or own.close_score is None:
-        return
-    open_score = own.open_score or service_rule.open_score
-    if own.close_score > open_score:
-        raise Malformed(
-            f"close_score {own.close_score} is above the open_score of {open_score}",
-            code="rule_contradiction",
-        )
 
 
 def _check_stride(camera: Camera, clip_length: int) -> None:

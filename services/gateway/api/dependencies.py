@@ -35,12 +35,17 @@ WritesFrames = Annotated[Principal, allowed(Scope.FRAMES_WRITE)]
 ReadsAlerts = Annotated[Principal, allowed(Scope.ALERTS_READ)]
 ReadsPersons = Annotated[Principal, allowed(Scope.PERSONS_READ)]
 SearchesPersons = Annotated[Principal, allowed(Scope.PERSONS_SEARCH)]
+TriesRules = Annotated[Principal, allowed(Scope.CAMERAS_READ, Scope.ALERTS_READ)]
 Admin = Annotated[Principal, allowed(Scope.ADMIN)]
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items of a page")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
 StartTime = Annotated[datetime | None, Query(description="Inclusive; RFC 3339")]
 EndTime = Annotated[datetime | None, Query(description="Exclusive; RFC 3339")]
+
+
+WEEK = timedelta(days=7)
+LONGEST_FOOTAGE = timedelta(days=14)
 
 
 def us_of(moment: datetime | None) -> int | None:
@@ -65,4 +70,17 @@ def span_us(start: datetime | None, end: datetime | None, default: timedelta) ->
         start_us = end_us - default // timedelta(microseconds=1)
     if start_us > end_us:
         raise Malformed("start_time is after end_time", code="empty_span")
+    return start_us, end_us
+
+
+def footage_us(start: datetime | None, end: datetime | None) -> tuple[int, int]:
+    """A span whose stored scores are gone through frame by frame; by default the last week.
+
+    Raises Malformed as `span_us` does, and where it is longer than LONGEST_FOOTAGE.
+    """
+    start_us, end_us = span_us(start, end, WEEK)
+    if end_us - start_us > LONGEST_FOOTAGE // timedelta(microseconds=1) + 1:
+        raise Malformed(
+            f"the span is longer than {LONGEST_FOOTAGE.days} days", code="span_too_long"
+        )
     return start_us, end_us

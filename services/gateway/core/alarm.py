@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.clock import SECOND_US
+from shared.errors import Malformed
 
 
 class Severity(StrEnum):
@@ -51,6 +52,15 @@ class OwnRule(BaseModel):
     min_duration_s: Annotated[float, Field(ge=0)] | None = None
     quiet_s: Annotated[float, Field(ge=0)] | None = None
     cooldown_s: Annotated[float, Field(ge=0)] | None = None
+
+    def check_over(self, rule: AlarmRule) -> None:
+        """Raises Malformed where it would close an alert above where the two together open it."""
+        open_score = self.open_score or rule.open_score
+        if self.close_score is not None and self.close_score > open_score:
+            raise Malformed(
+                f"close_score {self.close_score} is above the open_score of {open_score}",
+                code="rule_contradiction",
+            )
 
 
 def rule_in_force(

@@ -35,7 +35,7 @@ def _known_zone(name: str) -> str:
 TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
 """A name of the IANA time zone database, such as Asia/Shanghai."""
 
-AlertBudget = Annotated[float, Field(gt=0, le=1000)]
+AlertBudget = Annotated[float, Field(gt=0, le=100)]
 """Alerts a day that a camera may raise in normal footage."""
 
 
