@@ -114,14 +114,17 @@ class Scorer:
         self, views: Sequence[View], *, with_reconstruction: bool = False
     ) -> list[ClipErrors]:
         """One forward pass for several clips (worth it on a GPU; on a CPU it gains nothing)."""
-        batch = np.stack([self._prepare(view.frames) for view in views])
+        shape = (len(views), 1, self.frames_per_clip, self.height, self.width)
+        batch = np.empty(shape, dtype=np.float32)
+        for clip, view in zip(batch, views, strict=True):
+            self._prepare(view.frames, clip)
         (reconstructions,) = self._session(batch)
         return [
             self._judge(view, clip, reconstruction, with_reconstruction)
             for view, clip, reconstruction in zip(views, batch, reconstructions, strict=True)
         ]
 
-    def _prepare(self, frames: Sequence[Pixels]) -> Clip:
+    def _prepare(self, frames: Sequence[Pixels], into: Clip) -> None:
         if len(frames) != self.frames_per_clip:
             too_short = len(frames) < self.frames_per_clip
             raise Malformed(
@@ -129,7 +132,7 @@ class Scorer:
                 code="clip_too_short" if too_short else "clip_too_long",
             )
         gray = gray_clip(frames, width=self.width, height=self.height)
-        return to_network_input(gray, mean=self._mean, std=self._std)
+        to_network_input(gray, mean=self._mean, std=self._std, out=into)
 
     def _judge(
         self, view: View, clip: Clip, reconstruction: Clip, with_reconstruction: bool

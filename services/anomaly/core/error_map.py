@@ -67,9 +67,9 @@ def patch_errors(clip: Clip, reconstruction: Clip, *, patch: int) -> Maps:
     difference = clip - reconstruction
     np.multiply(difference, difference, out=difference)
     channels, frames, height, width = difference.shape
-    # C T H W -> C T R p K p; the last axis first, since it is the contiguous one.
-    patches = difference.reshape(channels, frames, height // patch, patch, width // patch, patch)
-    maps: Maps = patches.sum(axis=5).sum(axis=(0, 3))
+    # Whole rows first: they are added as vectors, and leave an eighth for the sums along them.
+    rows = difference.reshape(channels, frames, height // patch, patch, width).sum(axis=3)
+    maps: Maps = rows.reshape(*rows.shape[:3], width // patch, patch).sum(axis=(0, 4))
     maps *= 1.0 / (channels * patch * patch)
     return maps
 
