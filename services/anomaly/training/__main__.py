@@ -212,10 +212,9 @@ def evaluate_command(
     found = evaluate(stored, tests, settings, say=lambda line: print(line, flush=True))
     print(table(model, found, fps=fps))
     if curves is not None:
-        videos = found.model[Regime.OFFLINE].videos
-        draw_curves(videos, curves, title=f"{model} on {data.name}")
+        draw_curves(found.videos[Regime.OFFLINE], curves, title=f"{model} on {data.name}")
     if gallery is not None:
-        scenes = chosen_clips(tests.clips, found.traces, clip)
+        scenes = chosen_clips(tests.clips, found.videos[Regime.SERVED], clip)
         draw_gallery(stored, scenes, gallery, regimes)
     if record:
         metrics_data = f"{data.name}/Test, {protocol}, {regimes}, {fps:g} frames/s"

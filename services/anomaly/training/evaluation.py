@@ -41,7 +41,8 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """baselines: by name, what needs no learning. traces: the model's, by clip.
+    """baselines: by name, what needs no learning. videos: every frame of every clip with the
+    model's own error, in the model's unit; the rows hold what the protocol makes of it.
 
     alarms: of errors as served, at the card's q999. frames: of all clips. frames_per_s: through
     decoding, resizing, the network and the maps, each frame counted once per window that it is
@@ -50,7 +51,7 @@ class Evaluation:
 
     model: Rows
     baselines: dict[str, Rows]
-    traces: tuple[Traces, ...]
+    videos: dict[Regime, tuple[ScoredVideo, ...]]
     alarms: AlarmCount
     frames: int
     frames_per_s: float
@@ -73,13 +74,15 @@ def evaluate(
     elapsed_s = time.perf_counter() - started
     judge = Judge(tests, settings.judge)
     rows = judge.rows(traces)
+    videos = {regime: _videos(tests, [trace[regime] for trace in traces]) for regime in Regime}
+    threshold = scorer.prior.frame.q999
     return Evaluation(
         model=rows,
         baselines={
             name: judge.rows(found) for name, found in _baselines(tests, settings.regimes).items()
         },
-        traces=tuple(traces),
-        alarms=_alarms(tests, traces, scorer.prior.frame.q999),
+        videos=videos,
+        alarms=count_alarms(videos[Regime.SERVED], threshold=threshold, merge_gap=MERGE_GAP),
         frames=sum(len(clip.recording) for clip in tests.clips),
         frames_per_s=_passed(scorer, whole, settings.regimes) / elapsed_s,
         remarks=(*tests.remarks, *_padding(tests, whole), *_missing_masks(tests, rows)),
@@ -106,13 +109,11 @@ def _baselines(tests: TestSet, settings: RegimeSettings) -> dict[str, list[Trace
     }
 
 
-def _alarms(tests: TestSet, traces: Sequence[Traces], threshold: float) -> AlarmCount:
-    """Of errors in the model's own unit, all frames: what the threshold was measured on."""
-    videos = [
-        ScoredVideo(clip.recording.name, trace[Regime.SERVED].errors, clip.abnormal)
+def _videos(tests: TestSet, traces: Sequence[Trace]) -> tuple[ScoredVideo, ...]:
+    return tuple(
+        ScoredVideo(clip.recording.name, trace.errors, clip.abnormal)
         for clip, trace in zip(tests.clips, traces, strict=True)
-    ]
-    return count_alarms(videos, threshold=threshold, merge_gap=MERGE_GAP)
+    )
 
 
 def _passed(scorer: Scorer, whole: Sequence[Recording], settings: RegimeSettings) -> int:

@@ -14,7 +14,6 @@ import numpy as np
 from services.anomaly.scorer import Scorer, gray_clip
 from services.anomaly.training.footage import read_gray
 from services.anomaly.training.protocols import padded
-from services.anomaly.training.regimes import Regime
 from shared.errors import Missing, Unavailable
 from shared.inference import Provider, open_session
 
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from services.anomaly.core.evaluation import ScoredVideo
     from services.anomaly.training.protocols import TestClip
-    from services.anomaly.training.regimes import RegimeSettings, Traces
+    from services.anomaly.training.regimes import RegimeSettings
     from shared.model_store import StoredModel
 
 PANELS = ("frame", "reconstruction", "error map")
@@ -45,13 +45,13 @@ class Scene:
 
 
 def chosen_clips(
-    clips: Sequence[TestClip], traces: Sequence[Traces], names: Sequence[str] | None
-) -> list[tuple[TestClip, Traces]]:
-    """names: of the clips to draw, in their order; None or nothing: all. traces: by clip.
+    clips: Sequence[TestClip], videos: Sequence[ScoredVideo], names: Sequence[str] | None
+) -> list[tuple[TestClip, ScoredVideo]]:
+    """names: of the clips to draw, in their order; None or nothing: all. videos: the clips'.
 
     Raises Missing (`no_footage`) for a name that no clip has.
     """
-    known = {clip.recording.name: (clip, trace) for clip, trace in zip(clips, traces, strict=True)}
+    known = {video.name: (clip, video) for clip, video in zip(clips, videos, strict=True)}
     if unknown := [name for name in names or () if name not in known]:
         raise Missing(f"no clips {', '.join(unknown)}", code="no_footage")
     return [known[name] for name in names or known]
@@ -59,11 +59,11 @@ def chosen_clips(
 
 def draw_gallery(
     model: StoredModel,
-    scenes: Sequence[tuple[TestClip, Traces]],
+    scenes: Sequence[tuple[TestClip, ScoredVideo]],
     file: Path,
     settings: RegimeSettings,
 ) -> None:
-    """Writes a PNG, a row per clip. settings: those of the traces.
+    """Writes a PNG, a row per clip. scenes: with the errors as served under these settings.
 
     Raises Unavailable where matplotlib is not installed.
     """
@@ -76,11 +76,10 @@ def draw_gallery(
     figure = Figure(figsize=(13.0, 1.9 * len(scenes) + 0.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(scenes), 2 * len(PANELS), squeeze=False)
-    for row, (clip, trace) in zip(axes, scenes, strict=True):
-        errors = trace[Regime.SERVED].errors
+    for row, (clip, video) in zip(axes, scenes, strict=True):
         worst, quiet = (
-            scene(scorer, clip, int(frame), float(errors[frame]), settings)
-            for frame in (np.argmax(errors), np.argmin(errors))
+            scene(scorer, clip, int(frame), float(video.errors[frame]), settings)
+            for frame in (np.argmax(video.errors), np.argmin(video.errors))
         )
         ceiling = float(worst.error_map.max())
         _draw(row[: len(PANELS)], worst, ceiling)
