@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from services.anomaly import api
+from services.anomaly.lookout import Lookout
 from services.anomaly.scorer import Scorer
 from services.anomaly.worker import ScoringWorker
 from shared.auth import KeyDirectory
@@ -59,7 +60,8 @@ def create_app(settings: AnomalySettings) -> FastAPI:
             app.state.keys = KeyDirectory(bus.redis)
             app.state.rack, app.state.score = rack, score
             app.state.limits = ImageLimits(max_bytes=settings.frame_max_bytes)
-            worker = ScoringWorker(bus, FolderBlobs(settings.blobs), rack, score)
+            lookout = Lookout(bus, settings.tampering)
+            worker = ScoringWorker(bus, FolderBlobs(settings.blobs), rack, score, lookout)
             consumer = Consumer(
                 bus,
                 CLIPS,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
+from services.anomaly.core.tampering import TamperingSettings
 from shared.inference import Precision, Provider
 from shared.settings import FloorSettings
 
@@ -16,8 +18,11 @@ class AnomalySettings(FloorSettings):
     anomaly_model: scores cameras that no activation names. inference_lanes: forward passes side by
     side; inference_threads: of each. batch_size, batch_wait_s: on a GPU 32 and 0.005; on a CPU
     batches gain nothing, so nothing waits. clips_ahead: fetched and decoded while the lanes are
-    full, so that none waits for Redis.
+    full, so that none waits for Redis. tampering: from where on a camera's view shows a sign of
+    tampering; TAMPERING__MOVED_BELOW sets its moved_below, and so on.
     """
+
+    model_config = SettingsConfigDict(env_nested_delimiter="__")
 
     port: int = 8001
     anomaly_model: str = "stae-city"
@@ -30,3 +35,4 @@ class AnomalySettings(FloorSettings):
     clips_ahead: Annotated[int, Field(ge=0)] = 1
     max_queue: Annotated[int, Field(ge=1)] = 32
     frame_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
+    tampering: TamperingSettings = TamperingSettings()

@@ -159,11 +159,9 @@ def judge(
     standing = [it for it in memory.looks if it.seen_s >= settings.standing_s]
     if not standing:
         return None, _taught(memory, memory.looks[0], look, stir, seen_us, step_s, settings)
-    steadiness = kept(memory.latest, look.edges, blur=FINE_PX, floor=FINE_FLOOR)
-    steady = steadiness is None or steadiness >= settings.steady
     frozen = _frozen(memory.calm, stir, settings)
     usual, signs = min(
-        ((it, _signs(it, look, frozen, steady, settings)) for it in standing),
+        ((it, _signs(it, look, frozen, memory.latest, settings)) for it in standing),
         key=lambda found: found[1].worst,
     )
     if signs.worst < 1:
@@ -172,13 +170,12 @@ def judge(
 
 
 def _signs(
-    usual: UsualLook, look: Look, frozen: float, steady: bool, settings: TamperingSettings
+    usual: UsualLook, look: Look, frozen: float, latest: Edges, settings: TamperingSettings
 ) -> TamperingSigns:
     """The one kind that explains the others: what is covered is unsharp too, and shows other
     edges."""
     edges = (usual.edges // EDGE_SCALE).astype(np.uint8)
     fine = kept(edges, look.edges, blur=FINE_PX, floor=FINE_FLOOR)
-    coarse = kept(edges, look.edges, blur=COARSE_PX, floor=COARSE_FLOOR)
     detail = look.detail / max(usual.detail, 1e-6)
     # When the lights go out edges grow faint but stay: that is no cover.
     covered = _beyond(max(detail, fine or 0.0), settings.covered_below)
@@ -187,14 +184,26 @@ def _signs(
     if frozen >= 1:
         return TamperingSigns(frozen=frozen)
     focus = look.focus / max(usual.focus, 1e-6)
-    unsharp = _beyond(focus, settings.defocused_below)
-    same = coarse is None or coarse >= settings.same_view or focus < settings.far_unsharp
-    if unsharp >= 1 and same:
-        return TamperingSigns(defocused=unsharp)
-    moved = 0.0 if fine is None or not steady else _beyond(fine, settings.moved_below)
-    return TamperingSigns(
-        covered=covered, frozen=frozen, defocused=unsharp if same else 0.0, moved=moved
-    )
+    defocused = _beyond(focus, settings.defocused_below)
+    if defocused >= 1:
+        if _is_same_view(edges, look, focus, settings):
+            return TamperingSigns(defocused=defocused)
+        defocused = 0.0
+    moved = 0.0 if fine is None else _beyond(fine, settings.moved_below)
+    if moved >= 1 and not _is_steady(latest, look, settings):
+        moved = 0.0
+    return TamperingSigns(covered=covered, frozen=frozen, defocused=defocused, moved=moved)
+
+
+def _is_same_view(edges: Edges, look: Look, focus: float, settings: TamperingSettings) -> bool:
+    """Whether an unsharp view is the usual one, and not another that has fewer fine edges."""
+    coarse = kept(edges, look.edges, blur=COARSE_PX, floor=COARSE_FLOOR)
+    return coarse is None or coarse >= settings.same_view or focus < settings.far_unsharp
+
+
+def _is_steady(latest: Edges, look: Look, settings: TamperingSettings) -> bool:
+    steadiness = kept(latest, look.edges, blur=FINE_PX, floor=FINE_FLOOR)
+    return steadiness is None or steadiness >= settings.steady
 
 
 def _frozen(calm: float | None, stir: float | None, settings: TamperingSettings) -> float:
