@@ -40,9 +40,9 @@ ABOUT = {
 }
 
 
-def halving_autoencoder(folder: Path, name: str = "halves") -> StoredModel:
+def halving_autoencoder(folder: Path, name: str = "halves", factor: float = 0.5) -> StoredModel:
     """Reconstructs every pixel as half of itself: the squared error of a pixel x is (x / 2)^2."""
-    half = numpy_helper.from_array(np.array(0.5, np.float32), "half")
+    half = numpy_helper.from_array(np.array(factor, np.float32), "half")
     nodes = [helper.make_node("Mul", ["clip", "half"], ["reconstruction"])]
     return _autoencoder(folder, name, nodes, [half])
 

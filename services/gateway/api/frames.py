@@ -142,7 +142,7 @@ async def push_frame(
         elif kind in ("image/jpeg", "image/png", "application/octet-stream"):
             pushed = PushedFrame(
                 await _read_bounded(request, city.settings.frame_max_bytes),
-                us_of(x_captured_at or captured_at) or now_us(),
+                _captured_us(x_captured_at or captured_at),
                 _boxes_in(x_person_boxes),
             )
         else:
@@ -233,7 +233,13 @@ async def _pushed(city: City, upload: UploadFile, metadata: FrameMetadata) -> Pu
     # One byte more than may be: the doorman then says that it is too large.
     body = await upload.read(city.settings.frame_max_bytes + 1)
     boxes = None if metadata.boxes is None else tuple(metadata.boxes)
-    return PushedFrame(body, us_of(metadata.captured_at) or now_us(), boxes)
+    return PushedFrame(body, _captured_us(metadata.captured_at), boxes)
+
+
+def _captured_us(moment: datetime | None) -> int:
+    """By default now. A camera that has lost its clock begins at 0, which is a time like others."""
+    captured_us = us_of(moment)
+    return now_us() if captured_us is None else captured_us
 
 
 def _boxes_in(header: str | None) -> tuple[Box, ...] | None:
