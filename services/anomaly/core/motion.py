@@ -75,7 +75,7 @@ def motion_of(
         intervals_s = np.full(len(clip) - 1, settings.interval_s)
     found = []
     for before, after, interval_s in zip(clip[:-1], clip[1:], intervals_s, strict=True):
-        flow = search.calc(before, after, None)  # type: ignore[call-overload] - None: from nothing
+        flow = search.calc(before, after, None)  # type: ignore[call-overload]
         speed = cv2.magnitude(flow[..., 0], flow[..., 1])
         found.append(_cells(speed * np.float32(settings.interval_s / interval_s), settings))
     traits, moves = (np.stack([one[0], *one]) for one in zip(*found, strict=True))
