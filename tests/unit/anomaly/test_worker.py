@@ -13,7 +13,7 @@ import pytest
 from services.anomaly.app import create_app
 from services.anomaly.settings import AnomalySettings
 from shared.auth import KeyDirectory, Scope, make_key
-from shared.images import encode_jpeg
+from shared.images import decode, encode_jpeg
 from shared.messages import ClipReady, ClipScored, FrameRef, LetterDied, Outcome, Polygon
 from shared.model_store import ActivationMap
 from shared.topics import CLIPS, DEAD, SCORES, Group, PartitionKeys
@@ -140,6 +140,39 @@ async def test_the_error_map_and_the_regions_show_where(service):
     (region,) = scored.scores[0].regions
     assert (region.x, region.y) == pytest.approx((0, 0), abs=5)
     assert (region.width, region.height) == pytest.approx((80, 60), abs=12)
+
+
+async def test_the_worst_frame_comes_as_the_model_drew_it(service):
+    await service.send([gray(100)] * 12 + [gray(200)] + [gray(100)] * 3)
+    (scored,) = await service.outcomes(1)
+    drawn = decode(scored.reconstruction, "gray")
+    assert drawn.shape == (128, 128)
+    assert drawn.mean() == pytest.approx(100, abs=2)
+    assert all(score.parts == {} for score in scored.scores)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+async def test_a_score_that_is_no_number_is_told_as_none(service, tmp_path, factor):
+    halving_autoencoder(tmp_path / "models", name="other", factor=factor)
+    await ActivationMap(service.bus.redis, "anomaly").activate(service.bus, "other", "gate")
+    await service.serves("other")
+    await service.send([gray(100)] * 16)
+    (scored,) = await service.outcomes(1)
+    assert (scored.outcome, scored.reason) == (Outcome.UNSCORED, "score_not_finite")
+    response = await service.api.post(
+        "/v1/score", params={"model": "other"}, **form([gray(1)] * 16)
+    )
+    assert (response.status_code, response.json()["code"]) == (422, "score_not_finite")
+
+
+async def test_an_error_beyond_what_a_map_can_hold_stays_a_number(service, tmp_path):
+    halving_autoencoder(tmp_path / "models", name="other", factor=1000.0)
+    await ActivationMap(service.bus.redis, "anomaly").activate(service.bus, "other", "gate")
+    await service.serves("other")
+    await service.send([gray(200)] * 16)
+    (scored,) = await service.outcomes(1)
+    assert scored.scores[0].error > 65_504  # the most of a float16
+    assert np.isfinite(np.frombuffer(scored.error_map.values, "<f2")).all()
 
 
 async def test_masks_hide_before_anything_is_scored(service):

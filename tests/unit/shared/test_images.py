@@ -209,3 +209,53 @@ def test_several_masks_hide_all_their_regions():
 def test_without_masks_the_pixels_are_the_same_array():
     pixels = picture()
     assert blacken(pixels, []) is pixels
+
+
+def test_whatever_is_done_to_a_png_it_is_refused_by_name_or_read():
+    rng = np.random.default_rng(11)
+    source = png(picture())
+    for _ in range(400):
+        body = bytearray(source)
+        position = int(rng.integers(len(body)))
+        if rng.random() < 0.5:
+            body[position] = rng.integers(256)
+        else:
+            del body[position : position + int(rng.integers(1, 20))]
+        repaired = with_right_checksums(bytes(body))
+        try:
+            inspect(repaired, LIMITS)
+            decode(repaired, "gray")
+        except (Malformed, TooLarge, UnsupportedMedia):
+            continue
+
+
+def with_right_checksums(body: bytes) -> bytes:
+    """The chunks of a damaged PNG, each with the checksum of what it now holds."""
+    repaired, position = body[:8], 8
+    while position + 8 <= len(body):
+        length, kind = struct.unpack_from(">I4s", body, position)
+        repaired += chunk(kind, body[position + 8 : position + 8 + length])
+        position += 12 + length
+    return repaired
+
+
+def test_a_png_without_pixels_is_refused():
+    header = struct.pack(">IIBBBBB", 64, 48, 8, 0, 0, 0, 0)
+    body = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IEND", b"")
+    with pytest.raises(Malformed) as caught:
+        inspect(body, LIMITS)
+    assert caught.value.code == "image_truncated"
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
+    scans = JPEG[:-2] + b"\xff\xda" * (LIMITS.max_scans + 1) + b"\xff\xd9"
+    with pytest.raises(TooLarge) as caught:
+        inspect(scans, LIMITS)
+    assert caught.value.code == "image_too_many_scans"
+
+
+def test_a_picture_that_could_not_be_shown_as_a_jpeg_is_refused():
+    with pytest.raises(TooLarge) as caught:
+        inspect(blank_png(70_000, 16), LIMITS)
+    assert caught.value.code == "image_too_long"
+    assert encode_jpeg(decode(blank_png(LIMITS.max_side, 16), "gray"))
