@@ -92,6 +92,13 @@ def test_a_video_of_one_class_counts_in_the_macro_mean_by_its_padding():
     assert separations([mixed, all_abnormal]).macro.auc == pytest.approx(np.mean(padded))
 
 
+def test_the_macro_mean_does_not_depend_on_a_videos_unit():
+    mixed = video([2, 1, 3], [False, True, True])
+    all_abnormal = video([3, 5], [True, True])
+    shifted = [video(one.errors * 7 - 20, one.abnormal) for one in (mixed, all_abnormal)]
+    assert separations(shifted).macro == separations([mixed, all_abnormal]).macro
+
+
 def test_the_unit_range_spans_one_video_and_a_flat_one_is_nothing():
     assert to_unit_range(np.array([2.0, 4.0, 3.0])).tolist() == [0.0, 1.0, 0.5]
     assert to_unit_range(np.array([2.0, 2.0])).tolist() == [0.0, 0.0]
