@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import typer
@@ -30,6 +30,9 @@ from services.anomaly.training.shipping import Provenance, ship
 from services.anomaly.training.trainer import Trainer
 from shared.errors import CityBrainError
 from shared.model_store import ModelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -112,7 +115,7 @@ def train_command(
         provenance=Provenance(
             summary=summary,
             training_data=" ".join(filter(None, [about, footage.description])),
-            training_command=_command(data),
+            training_command=_command(data, [out]),
             licence=licence,
             intended_use=intended_use,
             limits=limits,
@@ -173,7 +176,7 @@ def plus_command(
     changes = {
         "name": out.name,
         "summary": "STAE+: errors of reconstruction, and how unusual speed and size of motion are.",
-        "training_command": f"{stored.card.training_command} && {_command([*data, model, out])}",
+        "training_command": f"{stored.card.training_command} && {_command(data, [model, out])}",
         "metrics": {},
         "metrics_data": "none yet: evaluate --record",
     }
@@ -225,9 +228,11 @@ def evaluate_command(
         print(json.dumps(report(found, fps=fps)))
 
 
-def _command(data: list[Path]) -> str:
-    """The command as it was given, data sets by name alone: cards travel, paths do not."""
+def _command(data: list[Path], models: Sequence[Path] = ()) -> str:
+    """The command as it was given, data sets by name alone, and models as if in the shipped store:
+    cards travel, paths do not."""
     names = {str(path): path.name for path in data}
+    names |= {str(path): f"models/{path.name}" for path in models}
     words = [names.get(word, word) for word in sys.argv[1:]]
     return shlex.join(["python", "-m", "services.anomaly.training", *words])
 

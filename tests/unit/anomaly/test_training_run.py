@@ -13,7 +13,7 @@ from services.anomaly.scorer import Scorer
 from services.anomaly.training.__main__ import app
 from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.export import TOLERANCE, export
-from services.anomaly.training.footage import recordings
+from services.anomaly.training.footage import read_gray, recordings
 from services.anomaly.training.regimes import Regime, RegimeSettings, model_traces
 from services.anomaly.training.scoring import window_starts
 from services.anomaly.training.settings import Precision, Stage, TrainingSettings
@@ -22,6 +22,7 @@ from services.anomaly.training.windows import Source
 from shared.errors import Conflict, Malformed
 from shared.inference import Provider, open_session
 from shared.model_store import ModelStore
+from tests.dummy_models import halving_autoencoder
 
 TINY = TrainingSettings(
     frames=8,
@@ -217,3 +218,41 @@ def test_evaluation_prints_every_convention_beside_the_baselines(trained, street
     recorded = store.load("stae-street").card
     assert recorded.metrics["auc_raw"] == pytest.approx(figures["auc_raw"], abs=1e-4)
     assert street.name in recorded.metrics_data
+
+
+def write_walk(folder, speed, frames=24):
+    """A textured person who crosses a textured street of the size that motion is looked at in."""
+    random = np.random.default_rng(0)
+    street = random.integers(90, 110, (160, 240), np.uint8)
+    coat = random.integers(0, 255, (28, 12), np.uint8)
+    folder.mkdir(parents=True)
+    for n in range(frames):
+        frame = street.copy()
+        left = 10 + round(speed * n)
+        frame[60:88, left : left + 12] = coat
+        cv2.imwrite(str(folder / f"{n:03}.png"), frame)
+
+
+def test_plus_learns_what_pace_is_normal(tmp_path):
+    for n, speed in enumerate((1, 2, 1.5, 2.5)):
+        write_walk(tmp_path / "walks" / "Train" / f"{n}", speed)
+    plain = halving_autoencoder(tmp_path / "models")
+    told = CliRunner().invoke(
+        app,
+        ["plus", "--data", str(tmp_path / "walks"), "--model", str(tmp_path / "models" / "halves")]
+        + ["--out", str(tmp_path / "models" / "plus"), "--held-out", "0.25"],
+    )
+    assert told.exit_code == 0, told.output
+    stored = ModelStore(tmp_path / "models").load("plus")
+    assert stored.digest == plain.digest
+    assert "plus" in stored.card.training_command
+    assert str(tmp_path) not in stored.card.training_command
+    prior = stored.card.anomaly.frame
+    write_walk(tmp_path / "walks" / "Test" / "walk", 2, frames=16)
+    write_walk(tmp_path / "walks" / "Test" / "rush", 8, frames=16)
+    scorer = Scorer(stored, open_session(stored.path, provider=Provider.CPU))
+    rush, walk = (
+        scorer.score([read_gray(path) for path in recording.frames])
+        for recording in recordings(tmp_path / "walks", "Test")
+    )
+    assert np.median(walk.frame_errors) < prior.q999 < np.median(rush.frame_errors)
