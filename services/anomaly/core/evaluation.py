@@ -127,9 +127,10 @@ def to_unit_range(errors: Errors) -> NDArray[np.float64]:
 def padded_roc(video: ScoredVideo) -> Roc:
     """One video's own curve, with the two frames that the macro convention adds.
 
-    Standardised errors may be negative: then the normal frame has the least of them.
+    Standardised errors may be negative: then the normal frame is below all of them, as 0 is below
+    errors that are not.
     """
-    least = min(0.0, float(np.min(video.errors)))
+    least = 0.0 if np.min(video.errors) >= 0.0 else -np.inf
     return roc(
         np.concatenate([video.errors, [least, np.max(video.errors)]]),
         np.concatenate([video.abnormal, [False, True]]),
