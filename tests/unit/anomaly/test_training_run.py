@@ -237,11 +237,9 @@ def test_plus_learns_what_pace_is_normal(tmp_path):
     for n, speed in enumerate((1, 2, 1.5, 2.5)):
         write_walk(tmp_path / "walks" / "Train" / f"{n}", speed)
     plain = halving_autoencoder(tmp_path / "models")
-    told = CliRunner().invoke(
-        app,
-        ["plus", "--data", str(tmp_path / "walks"), "--model", str(tmp_path / "models" / "halves")]
-        + ["--out", str(tmp_path / "models" / "plus"), "--held-out", "0.25"],
-    )
+    models = tmp_path / "models"
+    command = f"plus --data {tmp_path}/walks --model {models}/halves --out {models}/plus"
+    told = CliRunner().invoke(app, [*command.split(), "--held-out", "0.25"])
     assert told.exit_code == 0, told.output
     stored = ModelStore(tmp_path / "models").load("plus")
     assert stored.digest == plain.digest
