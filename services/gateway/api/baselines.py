@@ -57,7 +57,8 @@ class ExcludedSpan(BaseModel):
 
 class CalibrationAsked(BaseModel):
     """Normal footage, by default of the last week. budget_per_day: by default the camera's.
-    exclude_alerts: confirmed alerts, whose frames are not normal; exclude: other such spans."""
+    exclude_alerts: confirmed alerts, whose frames are not normal; exclude: other such spans. Those
+    in which the camera was tampered with are left out as well."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -199,6 +200,7 @@ async def _gather(city: City, camera_id: str, asked: CalibrationAsked) -> _Mater
                 code="open_score_fixed",
             )
         row = await _newest(session, camera_id)
+        excluded += await footage.tampered(session, camera_id, start_us, end_us)
         excluded += await footage.spans_of(session, camera_id, asked.exclude_alerts, now_us())
         track = await footage.track(session, camera_id, start_us, end_us, row.context)
     track = track.without(excluded)

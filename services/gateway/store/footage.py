@@ -9,6 +9,7 @@ import numpy as np
 import ormsgpack
 from sqlalchemy import select
 
+from services.gateway.core.kinds import TAMPERING, AlertKind
 from services.gateway.core.track import Track
 from services.gateway.store.tables import AlertRow, ScoreOutcomeRow
 from shared.errors import Missing
@@ -66,11 +67,26 @@ async def raised(
     """The alerts by scores that were open at some time within [start, end), the earliest first."""
     query = select(AlertRow).where(
         AlertRow.camera_id == camera_id,
-        AlertRow.kind == "anomaly",
+        AlertRow.kind == AlertKind.ANOMALY,
         AlertRow.start_us < end_us,
         AlertRow.end_us.is_(None) | (AlertRow.end_us >= start_us),
     )
     return list(await session.scalars(query.order_by(AlertRow.start_us)))
+
+
+async def tampered(
+    session: AsyncSession, camera_id: str, start_us: int, end_us: int
+) -> list[tuple[int, int]]:
+    """The half-open spans within [start, end) in which the camera was covered, turned or the like:
+    what it showed was not its scene."""
+    query = select(AlertRow.start_us, AlertRow.end_us).where(
+        AlertRow.camera_id == camera_id,
+        AlertRow.kind.in_(TAMPERING.values()),
+        AlertRow.start_us < end_us,
+        AlertRow.end_us.is_(None) | (AlertRow.end_us >= start_us),
+    )
+    rows = await session.execute(query)
+    return [(row.start_us, end_us if row.end_us is None else row.end_us + 1) for row in rows]
 
 
 async def spans_of(
