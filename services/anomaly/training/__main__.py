@@ -220,7 +220,8 @@ def evaluate_command(
         scenes = chosen_clips(tests.clips, found.videos[Regime.SERVED], clip)
         draw_gallery(stored, scenes, gallery, regimes)
     if record:
-        metrics_data = f"{data.name}/Test, {protocol}, {regimes}, {fps:g} frames/s"
+        known = f" of {prefix} frames" if any(one.normal_prefix for one in tests.clips) else ""
+        metrics_data = f"{data.name}, {protocol}{known}, {regimes}, {fps:g} frames/s"
         metrics = {name: round(figure, 4) for name, figure in figures(found, fps=fps).items()}
         card = stored.card.model_copy(update={"metrics": metrics, "metrics_data": metrics_data})
         store.save(card, stored.path)

@@ -121,7 +121,7 @@ def test_figures_are_recorded_in_the_card_with_the_settings_they_were_made_with(
     evaluated(walls, "--record", "--memory", 2)
     card = json.loads((walls.parent / "models" / "halves" / "card.json").read_text())
     assert card["metrics"]["served_auc_macro_low"] == 1.0
-    assert card["metrics_data"].startswith("walls/Test, folder, offline every 4 frames")
+    assert card["metrics_data"].startswith("walls, folder, offline every 4 frames")
     assert "memory 2" in card["metrics_data"]
 
 
@@ -165,6 +165,9 @@ def test_cameras_are_judged_by_their_own_prefix(crossings):
         assert figures[f"{row}auc_raw"] == 1.0
         assert figures[f"{row}auc_macro"] == 1.0
     assert not math.isnan(figures["baselines"]["mean_frame_difference"]["auc_raw"])
+    evaluated(crossings, *options, "--record")
+    card = json.loads((crossings.parent / "models" / "halves" / "card.json").read_text())
+    assert card["metrics_data"].startswith("crossings, clip-prefix of 8 frames, offline")
 
 
 def test_a_clip_shorter_than_a_window_is_refused_where_the_protocol_does_not_pad(walls):
