@@ -9,9 +9,10 @@ import { learningBadge, severityBadge, stateBadge } from "../parts/badge.js";
 import { confidence, personLink } from "../parts/crop.js";
 import { Curve } from "../parts/curve.js";
 import { curveView } from "../parts/curve_view.js";
-import { frameOf } from "../parts/evidence.js";
+import { frameOf, viewOf } from "../parts/evidence.js";
 import { explanation } from "../parts/explanation.js";
 import { facts } from "../parts/facts.js";
+import { isTampering, kindBadge, kindTold } from "../parts/kind.js";
 import { sinceThen, timeOf } from "../parts/moment.js";
 import { emptyNotice } from "../parts/notice.js";
 import { picture } from "../parts/picture.js";
@@ -47,23 +48,24 @@ export async function alertDetail(id, stores, signal) {
     { signal },
   );
   const name = el("span", {}, () => stores.cameras.nameOf(alert.camera_id));
-  return { title: [severityBadge(alert.severity), name], body: [left, right] };
+  const kind = alert.kind === "anomaly" ? "" : kindBadge(alert.kind);
+  return { title: [severityBadge(alert.severity), kind, name], body: [left, right] };
 }
 
-function picturesOf({ evidence, regions }) {
-  return JSON.stringify([evidence, regions]);
+function picturesOf({ kind, evidence, regions }) {
+  return JSON.stringify([kind, evidence, regions]);
 }
 
 function pictures(alert) {
   if (alert.kind === "camera_offline") {
-    return el("p", { class: "pictures notice" }, () => t("alert.offline_long"));
+    return el("div", { class: "pictures notice" }, kindTold(alert.kind));
   }
   const element = el(
     "div",
     { class: "pictures" },
-    explanation(alert),
+    isTampering(alert) ? [kindTold(alert.kind), viewOf(alert)] : explanation(alert),
     el("div", { class: "frames" }, alert.evidence.frames.map(thumbnail)),
-    readings(alert),
+    isTampering(alert) ? null : readings(alert),
   );
   return element;
 

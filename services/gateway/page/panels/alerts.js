@@ -71,6 +71,7 @@ export class AlertsPanel {
       this.#cards.get(item.id).element.dataset.fresh = "";
       this.#spoken.textContent = t("alerts.spoken", {
         severity: t(`severity.${item.severity}`),
+        kind: t(`kind.${item.kind}`),
         camera: this.#stores.cameras.nameOf(item.camera_id),
       });
     }

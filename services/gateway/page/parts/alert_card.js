@@ -4,7 +4,8 @@ import { el } from "../floor/element.js";
 import { score, t } from "../floor/language.js";
 import { addressOf } from "../floor/route.js";
 import { learningBadge, severityBadge, stateBadge } from "./badge.js";
-import { evidencePair } from "./evidence.js";
+import { evidencePair, viewOf } from "./evidence.js";
+import { isTampering, kindBadge } from "./kind.js";
 import { sinceThen, timeOf } from "./moment.js";
 
 export class AlertCard {
@@ -29,11 +30,12 @@ export class AlertCard {
   }
 
   #head() {
-    const { severity, camera_id: cameraId, start_time: start } = this.alert;
+    const { kind, severity, camera_id: cameraId, start_time: start } = this.alert;
     return el(
       "span",
       { class: "row" },
       severityBadge(severity),
+      kind === "anomaly" ? null : kindBadge(kind),
       el("strong", { class: "name" }, () => this.#cameras.nameOf(cameraId)),
       sinceThen(start),
     );
@@ -42,9 +44,10 @@ export class AlertCard {
   /** The same pictures stay as they are: they must not load twice. */
   #pictures() {
     if (this.alert.kind === "camera_offline") return [el("span", {}, () => t("alert.offline"))];
-    const wanted = JSON.stringify([this.alert.evidence, this.alert.regions]);
+    const { kind, evidence, regions } = this.alert;
+    const wanted = JSON.stringify([kind, evidence, regions]);
     if (wanted !== this.#shown) {
-      this.#evidence = evidencePair(this.alert);
+      this.#evidence = isTampering(this.alert) ? viewOf(this.alert) : evidencePair(this.alert);
       this.#shown = wanted;
     }
     return [this.#evidence];

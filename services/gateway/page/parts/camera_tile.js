@@ -11,6 +11,7 @@ import { Timeline } from "../stores/timeline.js";
 import { learningBadge, presenceBadge, severityBadge } from "./badge.js";
 import { Curve } from "./curve.js";
 import { curveView } from "./curve_view.js";
+import { isTampering, kindBadge } from "./kind.js";
 import { Snapshot } from "./snapshot.js";
 
 const EVERY_MS = 2_000;
@@ -69,16 +70,15 @@ export class CameraTile {
   /** Shows presence, and whether an alert is open here. */
   mark() {
     const presence = this.#stores.cameras.presenceOf(this.#camera.id);
-    const [worst] = this.#stores.alerts
-      .anomaliesOf(this.#camera.id)
-      .filter((alert) => alert.state === "open");
-    const marked = `${presence} ${worst?.severity}`;
+    const [newest] = this.#stores.alerts.troublesOf(this.#camera.id);
+    const marked = `${presence} ${newest?.severity} ${newest?.kind}`;
     if (marked === this.#marked) return;
     this.#marked = marked;
     this.element.dataset.presence = presence ?? "unknown";
-    this.element.dataset.alarm = worst?.severity ?? "none";
+    this.element.dataset.alarm = newest?.severity ?? "none";
     this.#badges.replaceChildren(
-      ...(worst ? [severityBadge(worst.severity)] : []),
+      ...(newest ? [severityBadge(newest.severity)] : []),
+      ...(newest && isTampering(newest) ? [kindBadge(newest.kind)] : []),
       presenceBadge(presence),
     );
   }

@@ -18,6 +18,15 @@ export function evidencePair(alert) {
   );
 }
 
+/** The newest frame alone: how the camera's view is now. */
+export function viewOf(alert) {
+  const shown =
+    alert.evidence.state === "pending"
+      ? pendingPicture("frame")
+      : frameOf(alert, alert.evidence.frames.at(-1));
+  return el("div", { class: "pair", "data-alone": true }, shown);
+}
+
 /** One frame of an alert; undefined: it has none. The abnormal regions are of its peak alone. */
 export function frameOf(alert, frame) {
   const framed = picture(frame?.image ?? null, () => t("picture.frame"), "frame");

@@ -41,6 +41,11 @@ export class Alerts extends ResourceList {
     return this.newestFirst.filter((a) => a.camera_id === cameraId && a.kind === "anomaly");
   }
 
+  /** What is open at a camera that sends frames, the newest first. */
+  troublesOf(cameraId) {
+    return this.open.filter((a) => a.camera_id === cameraId && a.kind !== "camera_offline");
+  }
+
   /** Raises Problem. */
   async loadOlder() {
     const page = await get("/v1/alerts", { limit: PAGE, cursor: this.#cursor });
