@@ -64,6 +64,15 @@ async def test_an_alert_is_explained_by_pictures_and_figures_without_a_mouse(vis
     await expect(heat).to_have_attribute("aria-pressed", "false")
 
 
+async def test_on_a_telephone_an_alert_is_never_scrolled_sideways(visitor):
+    await visitor.page.set_viewport_size({"width": 380, "height": 800})
+    await visitor.at(f"{ALERT} a").press("Enter")
+    await visitor.sees("dialog .readings td")
+    body = "document.querySelector('dialog .body')"
+    assert await visitor.page.evaluate(f"{body}.scrollWidth <= {body}.clientWidth")
+    assert not await visitor.overflows()
+
+
 async def test_the_explanation_is_told_in_chinese(visitor):
     await visitor.at(".choice button[value=zh]").click()
     await visitor.at(f"{ALERT} a").press("Enter")
