@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from services.gateway.composer.quiet import QuietMoment
 from shared.images import decode, encode_jpeg
 from shared.messages import FrameScore
 from tests.unit.gateway.test_composer import LOUD, QUIET, SECOND, Camera, alerts, settled
@@ -145,6 +146,24 @@ async def test_a_deleted_camera_s_quiet_frames_are_forgotten_and_its_alerts_keep
     assert (await gateway.api.delete("/v1/cameras/gate")).status_code == 204
     assert await lamp.kept() == []
     assert (await pixels_of(gateway, alert["evidence"]["nearest_normal"]["image"])).size
+
+
+async def test_a_frame_from_before_a_mask_is_not_kept_after_it(gateway, lamp):
+    await lamp.clip(gray(100))
+    frame = lamp.clips[-1][1].owned[0]
+    await gateway.api.patch("/v1/cameras/gate", json={"masks": [LEFT_HALF]})
+    await gateway.city.quiet.keep(QuietMoment("gate", frame, masks=()))
+    assert await lamp.kept() == []
+
+
+async def test_where_quiet_frames_cannot_be_stored_alerts_are_raised_all_the_same(gateway, lamp):
+    folder = gateway.settings.blobs / "quiet"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_bytes(b"in the way")
+    await lamp.shows(100, QUIET)
+    alert = await lamp.flares()
+    assert alert["evidence"]["state"] == "saved"
+    assert alert["evidence"]["nearest_normal"] is None
 
 
 async def test_quiet_frames_themselves_are_not_for_looking_at(gateway, lamp):
