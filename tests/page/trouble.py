@@ -19,11 +19,13 @@ from shared.messages import (
     Outcome,
     Prior,
     ScoringContext,
+    TamperingSigns,
 )
 from shared.topics import SCORES, CameraKeys, partition_of
 
 FRAMES = 16
 CALM_CLIPS = 3
+TAMPERED_CLIPS = 6
 INTERVAL_US = 200_000
 
 CALM_ERROR = 0.1
@@ -37,20 +39,35 @@ PARTS = {"motion": 0.4, "look": 0.2}
 DRAWN = encode_jpeg(np.full((128, 128), 90, np.uint8))
 
 
-async def make_trouble(bus: Bus, camera_id: str, picture: bytes, width: int, height: int) -> None:
-    """The first clips of a registered camera that has pushed nothing: calm, then an alert."""
+async def make_trouble(
+    bus: Bus,
+    camera_id: str,
+    picture: bytes,
+    width: int,
+    height: int,
+    tampering: TamperingSigns | None = None,
+) -> None:
+    """The first clips of a registered camera that has pushed nothing: calm, then an alert.
+
+    tampering: what is seen of the view for long enough, instead of an anomaly.
+    """
     now_us = to_us(datetime.now(UTC))
     partition = partition_of(camera_id, bus.partitions)
     keys = CameraKeys(camera_id, partition)
-    for seq in range(CALM_CLIPS + 1):
-        first_us = now_us - (CALM_CLIPS + 1 - seq) * FRAMES * INTERVAL_US
+    clips = CALM_CLIPS + (TAMPERED_CLIPS if tampering else 1)
+    for seq in range(clips):
+        first_us = now_us - (clips - seq) * FRAMES * INTERVAL_US
         frames = []
         for n in range(FRAMES):
             captured_us = first_us + n * INTERVAL_US
             key = keys.frame(captured_us, secrets.token_hex(8), len(picture))
             await bus.frames.set(key, picture, ex=120)
             frames.append(FrameRef(key=key, captured_us=captured_us, width=width, height=height))
-        clip = _scored(camera_id, seq, tuple(frames), now_us, is_grave=seq == CALM_CLIPS)
+        is_calm = seq < CALM_CLIPS
+        is_grave = not is_calm and tampering is None
+        clip = _scored(camera_id, seq, tuple(frames), now_us, is_grave=is_grave)
+        if tampering and not is_calm:
+            clip = clip.model_copy(update={"tampering": tampering})
         await bus.publish(SCORES, clip, partition)
 
 
