@@ -23,36 +23,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Run:
-    """Loud frames (at or above the rule's close score) without a quiet one between them."""
-
-    captured_us: npt.NDArray[np.int64]
-    score: npt.NDArray[np.float64]
-    strength: float
-
-
-@dataclass(frozen=True)
 class Rise:
-    """Runs so close that an alert which opens in one of them is open until the last one's end.
+    """Runs of loud frames (at or above the rule's close score) so close to each other that an alert
+    which opens in one of them is open until the last one's end.
 
-    strength: the highest open score at which an alert opens. end_us: its last loud frame.
+    start_us, end_us: the first and the last loud frame. strength: the highest open score at which
+    an alert opens. runs: those in which one can, each as its times, scores and own strength.
     """
 
-    runs: tuple[_Run, ...]
+    start_us: int
+    end_us: int
     strength: float
-
-    @property
-    def start_us(self) -> int:
-        return int(self.runs[0].captured_us[0])
-
-    @property
-    def end_us(self) -> int:
-        return int(self.runs[-1].captured_us[-1])
+    runs: tuple[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], float], ...]
 
     def since_us(self, open_score: float) -> int:
         """Where the alert begins that opens at this score, which is at most the strength."""
-        run = next(run for run in self.runs if run.strength >= open_score)
-        return int(run.captured_us[np.argmax(run.score >= open_score)])
+        captured_us, score = next(
+            (captured_us, score)
+            for captured_us, score, strength in self.runs
+            if strength >= open_score
+        )
+        return int(captured_us[np.argmax(score >= open_score)])
 
 
 def rises_of(track: Track, rule: AlarmRule, silence_s: float) -> list[Rise]:
@@ -63,37 +54,65 @@ def rises_of(track: Track, rule: AlarmRule, silence_s: float) -> list[Rise]:
     loud = np.flatnonzero(track.score >= rule.close_score)
     if not len(loud):
         return []
+    times, scores = track.captured_us[loud], track.score[loud]
+    run_starts, first_runs = _parted(track, loud, rule.quiet_s, silence_s)
+    run_ends = np.append(run_starts[1:], len(loud))
+    run_strengths = _strengths(times, scores, run_starts, rule.min_duration_s)
+    last_runs = np.append(first_runs[1:], len(run_starts))
+    strengths = np.maximum.reduceat(run_strengths, first_runs)
+    rises = []
+    for rise in np.flatnonzero(strengths >= rule.close_score).tolist():
+        first, last = int(first_runs[rise]), int(last_runs[rise])
+        runs = [
+            (times[start:end], scores[start:end], float(strength))
+            for start, end, strength in zip(
+                run_starts[first:last],
+                run_ends[first:last],
+                run_strengths[first:last],
+                strict=True,
+            )
+            if strength >= rule.close_score
+        ]
+        start_us, end_us = int(times[run_starts[first]]), int(times[run_ends[last - 1] - 1])
+        rises.append(Rise(start_us, end_us, float(strengths[rise]), tuple(runs)))
+    return rises
+
+
+def _parted(
+    track: Track, loud: npt.NDArray[np.intp], quiet_s: float, silence_s: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Where among the loud frames a run begins, and which of the runs begin a rise."""
     times = track.captured_us
     gaps = np.diff(times, prepend=times[:1]) > silence_s * SECOND_US
-    silences = np.diff(np.cumsum(gaps)[loud]) > 0
+    silent = np.diff(np.cumsum(gaps)[loud]) > 0
     before, after = loud[:-1], loud[1:]
-    parted = after - before > 1
-    closed = parted & (times[after - 1] - times[before] >= rule.quiet_s * SECOND_US)
-    new_rise = closed | silences
-    new_run = parted | new_rise
-    starts = np.flatnonzero(np.concatenate([[True], new_run]))
-    begins_rise = np.concatenate([[True], new_rise])[starts]
-    rises: list[list[_Run]] = []
-    for first, last, begins in zip(
-        starts, [*starts[1:].tolist(), len(loud)], begins_rise, strict=True
-    ):
-        frames = loud[first:last]
-        if begins:
-            rises.append([])
-        rises[-1].append(_run_of(times[frames], track.score[frames], rule.min_duration_s))
-    made = (Rise(tuple(runs), max(run.strength for run in runs)) for runs in rises)
-    return [rise for rise in made if rise.strength >= rule.close_score]
+    new_run = after - before > 1
+    new_rise = new_run & (times[after - 1] - times[before] >= quiet_s * SECOND_US) | silent
+    run_starts = np.flatnonzero(np.append(True, new_run | silent))
+    return run_starts, np.flatnonzero(np.append(True, new_rise)[run_starts])
 
 
-def _run_of(
-    captured_us: npt.NDArray[np.int64], score: npt.NDArray[np.float64], min_duration_s: float
-) -> _Run:
-    """An alert opens at u where two frames at or above u lie far enough apart."""
-    latest_us = captured_us - round(min_duration_s * SECOND_US)
-    earlier = np.searchsorted(captured_us, latest_us, side="right")
-    loudest = np.maximum.accumulate(score)
-    pairs = np.minimum(loudest[earlier - 1], score)[earlier > 0]
-    return _Run(captured_us, score, float(pairs.max(initial=-np.inf)))
+def _strengths(
+    times: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float64],
+    run_starts: npt.NDArray[np.intp],
+    min_duration_s: float,
+) -> npt.NDArray[np.float64]:
+    """Of each run: an alert opens at u where two frames at or above u lie far enough apart."""
+    count = len(scores)
+    lengths = np.diff(run_starts, append=count)
+    run = np.repeat(np.arange(len(run_starts)), lengths)
+    # The loudest so far, run by run in one pass: ranks of a later run are above all of an earlier.
+    ranked = np.sort(scores)
+    ranks = np.searchsorted(ranked, scores)
+    loudest = ranked[np.maximum.accumulate(run * count + ranks) - run * count]
+    latest_us = times - round(min_duration_s * SECOND_US)
+    earlier = np.searchsorted(times, latest_us, side="right")
+    earlier = np.minimum(earlier, (run_starts + lengths)[run])
+    pairs = np.minimum(loudest[earlier - 1], scores)
+    pairs[earlier <= run_starts[run]] = -np.inf
+    strengths: npt.NDArray[np.float64] = np.maximum.reduceat(pairs, run_starts)
+    return strengths
 
 
 def alerts_at(rises: Sequence[Rise], open_score: float, cooldown_s: float) -> list[list[Rise]]:

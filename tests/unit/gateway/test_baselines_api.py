@@ -7,6 +7,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from services.gateway.core.alarm import Severity
+from services.gateway.core.kinds import AlertKind
+from services.gateway.store import alerts
 from shared.clock import from_us, now_us
 from shared.messages import ClipScored, FrameScore, Outcome, Prior, ScoringContext
 from shared.topics import SCORES
@@ -322,3 +325,19 @@ async def test_a_backtest_without_footage_is_empty(gateway, gate):
     assert await refused(gateway, BACKTEST, **wrong) == (422, "span_too_long")
     wrong = {"alarm_rule": {"close_score": 0.6}}
     assert await refused(gateway, BACKTEST, **wrong) == (422, "rule_contradiction")
+
+
+async def test_what_a_camera_saw_while_it_was_tampered_with_is_no_normal_footage(gateway, gate):
+    await gate.clips(8)
+    covered = {
+        "kind": AlertKind.CAMERA_COVERED,
+        "severity": Severity.HIGH,
+        "start_us": gate.start_us + 100 * SECOND,
+        "now_us": now_us(),
+    }
+    async with gateway.city.database.writing() as session:
+        camera = await gateway.city.registry.get("gate")
+        alert = await alerts.open_alert(session, camera, **covered)
+        await alerts.close_alert(session, alert.id, gate.start_us + 199 * SECOND, now_us())
+    answer = await post(gateway, f"{URL}/calibrate", **gate.span)
+    assert answer["calibration"]["frames"] == 8 * FRAMES - 100
