@@ -130,12 +130,13 @@ class ScoreComposer:
             watch = Watch(session, self._rule, self._tampering, folding.now_us)
             row.timeline = await watch.see(message)
             row.context = _context_of(message)
-            moment = await self._quiet_moment(session, message, row.timeline)
+            moment = await self._quiet_moment(session, message, row.timeline, watch.rule)
             folding.quiet += [] if moment is None else [moment]
 
     async def _quiet_moment(
-        self, session: AsyncSession, message: ClipScored, timeline: bytes | None
+        self, session: AsyncSession, message: ClipScored, timeline: bytes | None, rule: AlarmRule
     ) -> QuietMoment | None:
+        """What may be kept of a clip. rule: the one in force at its camera."""
         row = await session.get(WatchRow, message.camera_id)
         if timeline is None or row is None or row.alarm is None:
             return None
@@ -143,7 +144,7 @@ class ScoreComposer:
         if suspicion(alarms) is not Phase.QUIET:
             return None
         scores = [score for _, _, score in ormsgpack.unpackb(timeline)]
-        return quiet_moment(message, scores, self._rule.close_score)
+        return quiet_moment(message, scores, rule.close_score)
 
 
 def _context_of(message: ClipScored) -> str | None:
