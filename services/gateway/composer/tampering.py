@@ -66,7 +66,7 @@ class TamperWatch:
         score: float,
         message: ClipScored,
     ) -> Alarm:
-        alarm, turn = hear(before, captured_us, score, self.rule, learning=False)
+        alarm, turn = hear(before, captured_us, score, self.rule.alarm_rule, learning=False)
         if turn is Turn.OPENED:
             return await self._open(camera, row, sign, alarm, message)
         if turn is Turn.REOPENED and alarm.alert_id:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.core.alarm import Alarm, AlarmRule, Phase
 from shared.clock import SECOND_US
@@ -13,15 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class TamperingRule(AlarmRule):
+class TamperingRule(BaseModel):
     """As AlarmRule, over signs of tampering instead of scores: 1 is a kind's threshold. A lorry
     that stops before the lens is gone again within min_duration_s (ours)."""
+
+    model_config = ConfigDict(frozen=True)
 
     open_score: Annotated[float, Field(gt=0)] = 1.0
     close_score: Annotated[float, Field(gt=0)] = 0.8
     min_duration_s: Annotated[float, Field(ge=0)] = 15.0
     quiet_s: Annotated[float, Field(ge=0)] = 5.0
     cooldown_s: Annotated[float, Field(ge=0)] = 60.0
+
+    @property
+    def alarm_rule(self) -> AlarmRule:
+        """Without caution: nothing is told before a camera's usual view is known."""
+        return AlarmRule(**self.model_dump())
 
 
 def suspicion(alarms: Iterable[Alarm]) -> Phase:
