@@ -81,11 +81,11 @@ class BaselineChange(BaseModel):
 
 
 class CalibrationAnswer(BaselineChange):
-    """open_score_low and _high: 90 % interval of the open score, by chance alone. alerts: that the
-    new baseline and its threshold would have raised in the same footage."""
+    """open_score_low and _high: 90 % interval of the open score, by chance alone (null: unknown).
+    alerts: that the new baseline and its threshold would have raised in the same footage."""
 
-    open_score_low: float
-    open_score_high: float
+    open_score_low: float | None
+    open_score_high: float | None
     alerts: list[ReplayedAlert]
     alerts_per_day: float
 

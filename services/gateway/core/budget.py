@@ -42,16 +42,18 @@ class Method(StrEnum):
     """The footage is short: the score that the fitted tail of its events exceeds at the budget's
     rate, and no less than what keeps the budget in the footage."""
     KEPT = "kept"
-    """The footage is short and without events: the rule's score, which nothing contradicts."""
+    """The footage is short and nearly without events, which proves little: the rule's score, or,
+    where that is higher, what keeps the budget in the footage."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """open_score with its interval of 90 %: where it might as well have been, by chance."""
+    """open_score with its interval of 90 %: where it might as well have been, by chance (None:
+    nobody knows)."""
 
     open_score: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     method: Method
 
 
@@ -73,8 +75,7 @@ def threshold_for(
     above = lowest_open_score(rises, TAIL_EVENTS, rule)
     events = alerts_at(rises, above, rule.cooldown_s)
     if len(events) < LEAST_EVENTS:
-        score = max(counted, rule.open_score)
-        return Threshold(score, score, score, Method.KEPT)
+        return Threshold(max(counted, rule.open_score), None, None, Method.KEPT)
     peaks = np.asarray([max(rise.strength for rise in event) for event in events])
     level = level_exceeded(peaks, above, track.days, budget_per_day)
     return Threshold(

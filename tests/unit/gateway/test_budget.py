@@ -139,7 +139,11 @@ def test_the_less_footage_the_wider_the_interval():
 
 def test_short_footage_in_which_nothing_happens_proves_nothing_and_keeps_the_rule():
     found = threshold_for(street(0.2, 4, events_per_day=0), RULE, 1.0, SILENCE_S)
-    assert (found.method, found.open_score) == (Method.KEPT, 0.5)
+    assert (found.method, found.open_score, found.low) == (Method.KEPT, 0.5, None)
+    shaken = street(0.2, 4, events_per_day=0)
+    shaken.score[100:110] = 2.0
+    found = threshold_for(shaken, RULE, 1.0, SILENCE_S)
+    assert (found.method, found.open_score) == (Method.KEPT, np.nextafter(2.0, 3.0))
 
 
 def test_long_quiet_footage_lets_the_threshold_down_to_where_alerts_close():
