@@ -79,6 +79,7 @@ def train_command(
     workspace: Annotated[
         Path | None, typer.Option(help="Checkpoints; a run resumes there. [runs/NAME]")
     ] = None,
+    loaders: Annotated[int, typer.Option(help="Processes that read footage; a GPU eats 12.")] = 1,
     threads: int = 1,
     summary: str = "STAE: errors of reconstruction of gray clips.",
     about: Annotated[str, typer.Option(help="What the footage is, for the card.")] = "",
@@ -105,7 +106,8 @@ def train_command(
     )
     footage = gather(data, share or [], held_out)
     print(footage.description)
-    trainer = Trainer(settings, footage.sources, workspace or Path("runs") / out.name)
+    folder = workspace or Path("runs") / out.name
+    trainer = Trainer(settings, footage.sources, folder, loaders=loaders)
     trainer.run(lambda line: print(line, flush=True))
     reading = Reading(moving=moving, patches=smooth_patches, frames=smooth_frames, steady=steady)
     stored = ship(

@@ -29,17 +29,24 @@ CHECKPOINT = "checkpoint.pt"
 class Trainer:
     """One training run, kept in a folder: it resumes there from its last checkpoint.
 
+    loaders: processes that read footage, as `batches` has them.
     Raises Conflict (`other_settings`) where the folder holds a run with other settings.
     """
 
     def __init__(
-        self, settings: TrainingSettings, sources: Sequence[Source], workspace: Path
+        self,
+        settings: TrainingSettings,
+        sources: Sequence[Source],
+        workspace: Path,
+        *,
+        loaders: int = 1,
     ) -> None:
         self.settings = settings
         self.step = 0
         self.minutes = 0.0
         self._checkpoint = workspace / CHECKPOINT
         self._sources = sources
+        self._loaders = loaders
         self._loss = StaeLoss(settings.prediction_weights, settings.prediction_lambda)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(settings.seed)
@@ -92,7 +99,9 @@ class Trainer:
             done = min(max(self.step - stage_begins, 0), stage.steps)
             if left := stage.steps - done:
                 first = sample + done * stage.batch
-                yield from batches(windows, first=first, count=left, batch=stage.batch)
+                yield from batches(
+                    windows, first=first, count=left, batch=stage.batch, loaders=self._loaders
+                )
             stage_begins += stage.steps
             sample += stage.steps * stage.batch
 

@@ -83,14 +83,18 @@ class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
 
 
 def batches(
-    windows: TrainingWindows, *, first: int, count: int, batch: int
+    windows: TrainingWindows, *, first: int, count: int, batch: int, loaders: int = 1
 ) -> DataLoader[tuple[Tensor, Tensor]]:
-    """`count` batches, from sample `first` on, made by one process beside the training one: a
-    batch takes milliseconds to make and seconds to learn from."""
+    """`count` batches, from sample `first` on.
+
+    loaders: processes that make them beside the training one. On a CPU one is enough, for a batch
+    takes milliseconds to make and seconds to learn from; a GPU eats what a dozen make. The batches
+    are the same however many there are.
+    """
     return DataLoader(
         windows,
         batch_size=batch,
         sampler=range(first, first + count * batch),
-        num_workers=1,
+        num_workers=loaders,
         prefetch_factor=4,
     )
