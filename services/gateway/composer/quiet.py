@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,9 +63,15 @@ class QuietKeeper:
         self._bus = bus
         self._blobs = blobs
         self._kept_us: dict[str, int] = {}
+        # A camera's clips are handled side by side: an alert waits for the frame before it.
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def keep(self, moment: QuietMoment) -> None:
         """Keeps a frame, where one is due. Its bytes must not have been let go."""
+        async with self._turns[moment.camera_id]:
+            await self._keep(moment)
+
+    async def _keep(self, moment: QuietMoment) -> None:
         captured_us = moment.frame.captured_us
         if not quiet.is_due(captured_us, self._kept_us.get(moment.camera_id)):
             return
@@ -86,7 +93,7 @@ class QuietKeeper:
 
         Raises Unavailable where the blob store is away.
         """
-        async with self._database.reading() as session:
+        async with self._turns[camera_id], self._database.reading() as session:
             rows = await quiet_frames.of_camera(session, camera_id)
         kept = {
             slot: np.frombuffer(row.thumbnail, np.uint8).reshape(quiet.ROWS, quiet.COLUMNS)

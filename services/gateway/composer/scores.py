@@ -81,8 +81,8 @@ class ScoreComposer:
             row = await session.get(ScoreOutcomeRow, (message.camera_id, message.born, message.seq))
             waits = row is not None and not row.folded and arrival is not Arrival.LATE
         self._relay.wake()
-        await self._keeper.save(message.camera_id)
         await self._keep_quiet(folding)
+        await self._keeper.save(message.camera_id)
         through = {entry for _, entry in folding.through}
         return Settlement(release=tuple(through if waits else through | {message.clip_entry}))
 
@@ -98,13 +98,14 @@ class ScoreComposer:
             skipped = await self._fold.skip_gaps(
                 session, lambda row: self._step(session, row, folding), folding.now_us
             )
+        await self._keep_quiet(folding)
         for camera_id in skipped:
             await self._keeper.save(camera_id)
-        await self._keep_quiet(folding)
         for camera_id, entry in folding.through:
             await self._bus.release(partition_of(camera_id, self._bus.partitions), [entry])
 
     async def _keep_quiet(self, folding: Folding) -> None:
+        """Before any evidence: an alert of the same folding is held against these frames too."""
         for moment in folding.quiet:
             await self._quiet.keep(moment)
 

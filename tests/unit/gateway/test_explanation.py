@@ -103,6 +103,18 @@ async def test_the_nearest_of_the_quiet_frames_stands_beside_the_alert(gateway, 
     assert normal["captured_at"] < alert["start_time"]
 
 
+async def test_a_quiet_clip_that_is_folded_with_the_alert_stands_beside_it(gateway, lamp):
+    await lamp.clip(gray(100))
+    await lamp.clip(gray(200))
+    await lamp.answer(1, LOUD)
+    await lamp.answer(0, QUIET)
+    (alert,) = await alerts(
+        gateway, lambda items: items and items[0]["evidence"]["state"] == "saved"
+    )
+    normal = await pixels_of(gateway, alert["evidence"]["nearest_normal"]["image"])
+    assert normal.mean() == pytest.approx(100, abs=2)
+
+
 async def test_a_camera_without_quiet_frames_has_none_beside_its_alert(gateway, lamp):
     await lamp.shows(100, QUIET)
     await gateway.city.quiet.forget("gate")
