@@ -23,6 +23,7 @@ from shared.topics import CLIPS, SCORES, Group, PartitionKeys
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
 HOUR_MS = 3_600_000
+CAMERAS = 8
 ROAD = Polygon(points=((0.0, 0.8), (1.0, 0.8), (1.0, 1.0), (0.0, 1.0)))
 READY_S = 120.0
 GIVE_UP_S = 300.0
@@ -62,6 +63,7 @@ class AnomalyProcess:
         }
         self._process: asyncio.subprocess.Process | None = None
         self._frames: tuple[FrameRef, ...] = ()
+        self._first = 0
 
     async def __aenter__(self) -> AnomalyProcess:
         self._process = await asyncio.create_subprocess_exec(
@@ -99,6 +101,7 @@ class AnomalyProcess:
         spent_s = await self._processor_s()
         for seq in range(clips):
             await self._publish(seq)
+        self._first += clips
         outcomes = await self._outcomes(clips)
         assert {scored.outcome for _, scored in outcomes} == {Outcome.DONE}
         told_s = [moment for moment, _ in outcomes][in_hand - 1 : clips - in_hand + 1]
@@ -115,10 +118,10 @@ class AnomalyProcess:
     async def _publish(self, seq: int) -> None:
         """As intake does, but of the same frames: what costs the worker is fetching them."""
         clip = ClipReady(
-            camera_id="street",
+            camera_id=f"street-{seq % CAMERAS}",
             born=1,
             epoch=1,
-            seq=seq,
+            seq=self._first + seq,
             frames=self._frames,
             owned_from=0,
             ready_us=START,
