@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from services.anomaly.models import NETWORKS
-from services.anomaly.models.stae import Stae, StaeReconstruction
+from services.anomaly.models.stae import NarrowConvolution, Stae, StaeReconstruction
 
 
 def parameters(network):
@@ -77,3 +77,17 @@ def test_every_weight_learns_from_the_two_outputs():
     output = network(torch.rand(2, 1, 8, 16, 16))
     (output.reconstruction.mean() + output.prediction.mean()).backward()
     assert all(weight.grad is not None for weight in network.parameters())
+
+
+def test_a_narrow_convolution_learns_what_a_convolution_learns():
+    narrow = NarrowConvolution(4, 1)
+    plain = nn.Conv3d(4, 1, kernel_size=3, padding=1)
+    plain.load_state_dict(narrow.state_dict())
+    features = torch.rand(2, 4, 8, 6, 10, requires_grad=True)
+    learnt = []
+    for layer in (narrow.train(), plain):
+        outputs = layer(features)
+        weights = (features, layer.weight, layer.bias)
+        learnt.append([outputs, *torch.autograd.grad(outputs.square().sum(), weights)])
+    for found, expected in zip(*learnt, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

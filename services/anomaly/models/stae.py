@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from jaxtyping import Float  # noqa: TC002 - read where shapes are checked
 from torch import Tensor, nn
+from torch.nn import functional
 
 CHANNELS = (32, 48, 64, 64)
 LEAKY_SLOPE = 0.2
@@ -89,9 +90,26 @@ class Decoder(nn.Sequential):
             *_doubling(code, second, leaky_slope),
             *_doubling(second, first, leaky_slope),
             *_doubling(first, first, leaky_slope),
-            nn.Conv3d(first, frame_channels, kernel_size=3, padding=1),
+            NarrowConvolution(first, frame_channels),
             nn.Sigmoid(),
         )
+
+
+class NarrowConvolution(nn.Conv3d):
+    """3 x 3 x 3, to very few channels: the same function, learnt six times as fast on a CPU.
+
+    oneDNN has no fast gradient for so few output channels, which made this layer a third of a
+    training step. Seen as the transposed convolution with the mirrored kernel, it has one.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, kernel_size=3, padding=1)
+
+    def forward(self, features: Float[Tensor, "B K T H W"]) -> Float[Tensor, "B C T H W"]:
+        if not self.training:
+            return super().forward(features)
+        mirrored = self.weight.flip(2, 3, 4).transpose(0, 1)
+        return functional.conv_transpose3d(features, mirrored, self.bias, padding=1)
 
 
 def _convolution(
