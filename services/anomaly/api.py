@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Security
 from pydantic import BaseModel
@@ -94,7 +94,7 @@ async def score_clip(
             f"{len(bodies)} files `frames` came; {loaded.context.model} takes {wanted}",
             code="clip_length",
         )
-    frames = await asyncio.to_thread(_judged, bodies, state.limits)
+    frames = await asyncio.to_thread(_judged, bodies, state.limits, loaded.runtime.decodes)
     errors: ClipErrors = await state.score(loaded, View(frames))
     if not errors.is_finite:
         raise Malformed(
@@ -103,10 +103,10 @@ async def score_clip(
     return _result(loaded, errors, maps=maps)
 
 
-def _judged(bodies: list[bytes], limits: ImageLimits) -> list[Any]:
+def _judged(bodies: list[bytes], limits: ImageLimits, colour: Literal["gray", "rgb"]) -> list[Any]:
     for body in bodies:
         inspect(body, limits)
-    return [decode(body, "gray") for body in bodies]
+    return [decode(body, colour) for body in bodies]
 
 
 def _result(loaded: Loaded[Scorer], errors: ClipErrors, *, maps: bool) -> ScoreResult:

@@ -6,13 +6,13 @@ No torch: the network is a session over the stored ONNX file.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 
 from services.anomaly.core.blend import Blend
-from services.anomaly.core.clip import Clip, GrayClip, to_network_input
+from services.anomaly.core.clip import Clip, gray_clip, to_network_input
 from services.anomaly.core.error_map import (
     Reading,
     frame_errors,
@@ -21,6 +21,7 @@ from services.anomaly.core.error_map import (
     smooth,
 )
 from services.anomaly.core.regions import abnormal_regions
+from services.anomaly.core.sight import Sight
 from shared.clock import SECOND_US
 from shared.errors import Corrupt, Malformed
 from shared.images import stencil
@@ -65,8 +66,8 @@ class ClipErrors:
 
     frame_errors: (T,) in squared pixel value, pixels in [0, 1]. maps: (T, R, K), the same per
     patch. regions: per frame, boxes in pixels of that frame as it came in. reconstruction:
-    (T, H, W) gray pixels in [0, 1], where it was asked for. parts: per frame, by name, what adds up
-    to its error; empty for a scorer whose error is one thing.
+    (T, H, W) in [0, 1], as `Sight.shown` has it, where it was asked for. parts: per frame, by name,
+    what adds up to its error; empty for a scorer whose error is one thing.
     """
 
     frame_errors: FrameErrors
@@ -93,7 +94,13 @@ class Scorer:
         self._mean, self._std = card.input.mean[0], card.input.std[0]
         self._reading = reading_of(card)
         self._blend = blend_of(card)
+        self._sight = sight_of(card)
         _, _, self.frames_per_clip, self.height, self.width = card.input.shape
+
+    @property
+    def decodes(self) -> Literal["gray", "rgb"]:
+        """What frames should be decoded to: colours where the network sees them."""
+        return self._sight.decodes
 
     def score(
         self,
@@ -114,25 +121,27 @@ class Scorer:
         self, views: Sequence[View], *, with_reconstruction: bool = False
     ) -> list[ClipErrors]:
         """One forward pass for several clips (worth it on a GPU; on a CPU it gains nothing)."""
-        shape = (len(views), 1, self.frames_per_clip, self.height, self.width)
+        channels = self._sight.channels
+        shape = (len(views), channels, self.frames_per_clip, self.height, self.width)
         batch = np.empty(shape, dtype=np.float32)
         for clip, view in zip(batch, views, strict=True):
-            self._prepare(view.frames, clip)
+            self._prepare(view, clip)
         (reconstructions,) = self._session(batch)
         return [
             self._judge(view, clip, reconstruction, with_reconstruction)
             for view, clip, reconstruction in zip(views, batch, reconstructions, strict=True)
         ]
 
-    def _prepare(self, frames: Sequence[Pixels], into: Clip) -> None:
-        if len(frames) != self.frames_per_clip:
-            too_short = len(frames) < self.frames_per_clip
+    def _prepare(self, view: View, into: Clip) -> None:
+        if (found := len(view.frames)) != self.frames_per_clip:
+            too_short = found < self.frames_per_clip
             raise Malformed(
-                f"a clip of {len(frames)} frames; the model takes {self.frames_per_clip}",
+                f"a clip of {found} frames; the model takes {self.frames_per_clip}",
                 code="clip_too_short" if too_short else "clip_too_long",
             )
-        gray = gray_clip(frames, width=self.width, height=self.height)
-        to_network_input(gray, mean=self._mean, std=self._std, out=into)
+        pictures = self._sight.pictures(view.frames, view.intervals_s)
+        pixels = self._sight.clip(pictures, width=self.width, height=self.height)
+        to_network_input(pixels, mean=self._mean, std=self._std, out=into)
 
     def _judge(
         self, view: View, clip: Clip, reconstruction: Clip, with_reconstruction: bool
@@ -154,7 +163,7 @@ class Scorer:
             frame_errors=errors,
             maps=maps,
             regions=tuple(map(self._regions, maps, view.frames)),
-            reconstruction=reconstruction[0] * self._std + self._mean
+            reconstruction=self._sight.shown(reconstruction * self._std + self._mean)
             if with_reconstruction
             else None,
             parts=parts,
@@ -197,34 +206,12 @@ def reading_of(card: ModelCard) -> Reading:
     return Reading.model_validate(card.settings.get("reading", {}))
 
 
+def sight_of(card: ModelCard) -> Sight:
+    """What a card's network sees of the frames."""
+    return Sight.model_validate(card.settings.get("sight", {}))
+
+
 def blend_of(card: ModelCard) -> Blend | None:
     """What a card adds to the reconstruction's errors; None for a scorer that is STAE alone."""
     blend = card.settings.get("blend")
     return None if blend is None else Blend.model_validate(blend)
-
-
-def gray_clip(frames: Sequence[Pixels], *, width: int, height: int) -> GrayClip:
-    """Frames as a model sees them, (T, height, width): training and serving both come through
-    here, so that a model meets the same pixels in both."""
-    clip = np.empty((len(frames), height, width), dtype=np.uint8)
-    for position, frame in enumerate(frames):
-        shrunk = _roughly_shrunk(_gray(frame), width, height)
-        clip[position] = cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_AREA)
-    return clip
-
-
-def _gray(frame: Pixels) -> Pixels:
-    if frame.ndim == 2:
-        return frame
-    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-
-
-def _roughly_shrunk(gray: Pixels, width: int, height: int) -> Pixels:
-    """A large frame by a whole factor, to no less than 1.5 times the size that is wanted: averaging
-    whole blocks is several times as fast as averaging at any other ratio."""
-    factor = min(2 * gray.shape[0] // (3 * height), 2 * gray.shape[1] // (3 * width))
-    if factor < 2:
-        return gray
-    rows, columns = gray.shape[0] // factor, gray.shape[1] // factor
-    blocks = gray[: rows * factor, : columns * factor]
-    return np.asarray(cv2.resize(blocks, (columns, rows), interpolation=cv2.INTER_AREA))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import structlog
 
+from services.anomaly.core.clip import gray
 from services.anomaly.scorer import NOT_FINITE, View
 from shared.bus import Settlement
 from shared.errors import Malformed
@@ -72,7 +73,8 @@ class ScoringWorker:
             return ClipScored.of(clip, entry, Outcome.EXPIRED, "frames")
         loaded = await self._rack.for_camera(clip.camera_id)
         try:
-            frames = await asyncio.to_thread(_decoded, present, clip.masks)
+            colour = loaded.runtime.decodes
+            frames = await asyncio.to_thread(_decoded, present, clip.masks, colour)
             captured_us = tuple(frame.captured_us for frame in clip.frames)
             errors = await self._score(loaded, View(frames, clip.unwatched, captured_us))
         except Malformed as error:
@@ -83,7 +85,7 @@ class ScoringWorker:
             log.error("clip_not_finite", clip=clip.clip_id, model=loaded.context.model)
             return ClipScored.of(clip, entry, Outcome.UNSCORED, NOT_FINITE)
         scored = await asyncio.to_thread(scored_of, clip, entry, loaded, errors)
-        signs = await self._lookout.look(clip, frames)
+        signs = await self._lookout.look(clip, [gray(frame) for frame in frames])
         return scored.model_copy(update={"tampering": signs})
 
 
@@ -131,5 +133,7 @@ def _eight_bits(drawn: NDArray[np.float32]) -> Pixels:
     return np.round(drawn.clip(0, 1) * 255).astype(np.uint8)
 
 
-def _decoded(bodies: Sequence[bytes], masks: Sequence[Polygon]) -> list[Pixels]:
-    return [blacken(decode(body, "gray"), masks) for body in bodies]
+def _decoded(
+    bodies: Sequence[bytes], masks: Sequence[Polygon], colour: Literal["gray", "rgb"]
+) -> list[Pixels]:
+    return [blacken(decode(body, colour), masks) for body in bodies]

@@ -20,8 +20,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from services.anomaly.core.clip import to_network_input
-from services.anomaly.scorer import gray_clip
+from services.anomaly.core.clip import gray_clip, to_network_input
 from services.anomaly.settings import AnomalySettings
 from shared.images import encode_jpeg
 from shared.inference import Precision, Provider, has_bf16, has_cuda, has_openvino, open_session

@@ -2,8 +2,8 @@
 
 Reiss and Hoshen ("Attribute-based Representations for Accurate and Interpretable Video Anomaly
 Detection", 2022) find that the velocity of a thing tells most of what is abnormal on a walkway.
-They take boxes from a detector and flow from a network; here dense inverse search (Kroeger et al.,
-ECCV 2016) gives the flow, and a grid of overlapping cells stands in for the boxes (ours).
+They take boxes from a detector and flow from a network; here dense inverse search gives the flow,
+and a grid of overlapping cells stands in for the boxes (ours).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+from services.anomaly.core.flow import flows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,14 +72,10 @@ def motion_of(
     intervals_s: (T - 1,), the time from each frame to the next, where it is known. The first frame
     has the motion of the second, for nothing comes before it.
     """
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    if intervals_s is None:
-        intervals_s = np.full(len(clip) - 1, settings.interval_s)
-    found = []
-    for before, after, interval_s in zip(clip[:-1], clip[1:], intervals_s, strict=True):
-        flow = search.calc(before, after, None)  # type: ignore[call-overload]
-        speed = cv2.magnitude(flow[..., 0], flow[..., 1])
-        found.append(_cells(speed * np.float32(settings.interval_s / interval_s), settings))
+    found = [
+        _cells(np.hypot(flow[..., 0], flow[..., 1]), settings)
+        for flow in flows(clip, settings.interval_s, intervals_s)
+    ]
     traits, moves = (np.stack([one[0], *one]) for one in zip(*found, strict=True))
     return Motion(moves, traits[moves])
 

@@ -12,7 +12,9 @@ import torch
 import typer
 
 from services.anomaly.core.error_map import FrameScoring, Reading
+from services.anomaly.core.flow import FlowSettings
 from services.anomaly.core.motion import MotionSettings
+from services.anomaly.core.sight import Colour, Sight
 from services.anomaly.models.stae_loss import PredictionWeights  # noqa: TC001 - typer reads it
 from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.blending import blended
@@ -55,6 +57,9 @@ def train_command(
     share: Annotated[
         list[float] | None, typer.Option(help="How often each DIR is drawn from, in their order.")
     ] = None,
+    sees: Annotated[
+        Colour, typer.Option(help="Gray frames, colours or optical flow.")
+    ] = DEFAULTS.sight.colour,
     frames: Annotated[int, typer.Option(help="Of a clip.")] = DEFAULTS.frames,
     side: Annotated[int, typer.Option(help="Of the network's input, in pixels.")] = DEFAULTS.side,
     window: Annotated[int, typer.Option(help="Of the first stage, in pixels.")] = FIRST.window,
@@ -81,7 +86,8 @@ def train_command(
     ] = None,
     loaders: Annotated[int, typer.Option(help="Processes that read footage; a GPU eats 12.")] = 1,
     threads: int = 1,
-    summary: str = "STAE: errors of reconstruction of gray clips.",
+    fps: Annotated[float, typer.Option(help="Frames a second of the footage, for flow.")] = 10.0,
+    summary: str = "STAE: errors of reconstruction of clips.",
     about: Annotated[str, typer.Option(help="What the footage is, for the card.")] = "",
     licence: str = "research use",
     intended_use: str = "Scoring clips of a fixed camera; a person judges every alert.",
@@ -91,6 +97,7 @@ def train_command(
     keep_freed_memory()
     torch.set_num_threads(threads)
     settings = TrainingSettings(
+        sight=Sight(colour=sees, flow=FlowSettings(interval_s=1 / fps)),
         frames=frames,
         side=side,
         stages=(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from services.anomaly.scorer import gray_clip
-from services.anomaly.training.footage import read_gray
+from services.anomaly.core.clip import gray_clip
+from services.anomaly.training.footage import read_frame
 from services.anomaly.training.regimes import Trace
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _patches(frames: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _differences(recording: Recording) -> Differences:
     """(F, SIDE, SIDE) absolute differences; the first frame has the second's."""
-    gray = gray_clip([read_gray(path) for path in recording.frames], width=SIDE, height=SIDE)
+    gray = gray_clip([read_frame(path) for path in recording.frames], width=SIDE, height=SIDE)
     pixels = gray.astype(np.float32) / 255.0
     later = np.abs(np.diff(pixels, axis=0))
     return np.concatenate([later[:1], later])

@@ -8,10 +8,11 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 
 from services.anomaly.core.blend import Blend
+from services.anomaly.core.clip import gray_clip
 from services.anomaly.core.density import Mixture
 from services.anomaly.core.motion import motion_of
-from services.anomaly.scorer import Scorer, gray_clip
-from services.anomaly.training.footage import read_gray
+from services.anomaly.scorer import Scorer
+from services.anomaly.training.footage import read_frame
 from services.anomaly.training.prior import PATCH, unknown_prior, with_prior
 from services.anomaly.training.scoring import scored_windows
 from shared.inference import Provider, open_session
@@ -46,7 +47,7 @@ def normal_motion(learnt: Sequence[Recording], settings: MotionSettings) -> Trai
         [
             motion_of(
                 gray_clip(
-                    [read_gray(path) for path in recording.frames],
+                    [read_frame(path) for path in recording.frames],
                     width=settings.width,
                     height=settings.height,
                 ),

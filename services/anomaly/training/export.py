@@ -24,15 +24,16 @@ TOLERANCE = 1e-4
 level of 8 bits."""
 
 
-def export(network: Stae, file: Path, *, frames: int, side: int) -> float:
-    """Writes the reconstructing half; the batch is free, T, H and W are fixed.
+def export(network: Stae, file: Path, *, channels: int, frames: int, side: int) -> float:
+    """Writes the reconstructing half; the batch is free, C, T, H and W are fixed.
 
     Returns the greatest difference found. Raises Corrupt (`export_differs`) where it is over
     TOLERANCE.
     """
     reconstruction = StaeReconstruction(network).eval().cpu()
     # Two clips: with one, the exporter takes the batch to be always one.
-    example = torch.rand(2, 1, frames, side, side, generator=torch.Generator().manual_seed(0))
+    noise = torch.Generator().manual_seed(0)
+    example = torch.rand(2, channels, frames, side, side, generator=noise)
     with warnings.catch_warnings():
         # The exporter trips over its own deprecations.
         warnings.simplefilter("ignore", FutureWarning)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DECODED_AS_IN_SERVING = {".jpg", ".jpeg", ".png"}
 UNWATCHED = "unwatched.json"
 DECODED_BY_OPENCV = {".tif", ".tiff", ".bmp"}
+OPENCV_FLAGS = {"gray": cv2.IMREAD_GRAYSCALE, "rgb": cv2.IMREAD_COLOR_RGB}
 
 Part = Literal["Train", "Test"]
 
@@ -68,11 +69,12 @@ def frame_files(clip: Path) -> tuple[Path, ...]:
     )
 
 
-def read_gray(path: Path) -> Pixels:
-    """(H, W) uint8. Raises Malformed (`image_truncated`) for a file that holds no image."""
+def read_frame(path: Path, colour: Literal["gray", "rgb"] = "gray") -> Pixels:
+    """(H, W) or (H, W, 3) uint8. Raises Malformed (`image_truncated`) for a file that holds no
+    image."""
     if path.suffix.lower() in DECODED_AS_IN_SERVING:
-        return decode(path.read_bytes(), "gray")
-    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        return decode(path.read_bytes(), colour)
+    pixels = cv2.imread(str(path), OPENCV_FLAGS[colour])
     if pixels is None:
         raise Malformed(f"{path} cannot be decoded", code="image_truncated")
     return np.asarray(pixels, dtype=np.uint8)

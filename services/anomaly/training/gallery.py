@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.anomaly.scorer import Scorer, gray_clip
-from services.anomaly.training.footage import read_gray
+from services.anomaly.core.clip import gray_clip
+from services.anomaly.scorer import Scorer
+from services.anomaly.training.footage import read_frame
 from services.anomaly.training.protocols import padded
 from shared.errors import Missing, Unavailable
 from shared.inference import Provider, open_session
@@ -100,7 +101,7 @@ def scene(
         if start + owned_from <= position < start + scorer.frames_per_clip
     )
     shown = whole.frames[window : window + scorer.frames_per_clip]
-    pixels = [read_gray(path) for path in shown]
+    pixels = [read_frame(path, scorer.decodes) for path in shown]
     errors = scorer.score(pixels, whole.unwatched, with_reconstruction=True)
     reconstruction = errors.reconstruction
     if reconstruction is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.anomaly.training.footage import frame_files, read_gray
+from services.anomaly.training.footage import frame_files, read_frame
 from shared.errors import Malformed
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _from_pictures(folder: Path) -> NDArray[np.bool_] | None:
     files = frame_files(folder) if folder.is_dir() else ()
     if not files:
         return None
-    return np.stack([read_gray(file) > 0 for file in files])
+    return np.stack([read_frame(file) > 0 for file in files])
 
 
 def _from_packed(file: Path, name: str) -> NDArray[np.bool_] | None:

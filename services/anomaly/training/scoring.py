@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.anomaly.scorer import NOT_FINITE
-from services.anomaly.training.footage import read_gray
+from services.anomaly.training.footage import read_frame
 from shared.errors import Malformed
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def score_at(
 
     Raises Malformed (`score_not_finite`) where a model's errors are no numbers.
     """
-    frames = [read_gray(path) for path in recording.frames]
+    frames = [read_frame(path, scorer.decodes) for path in recording.frames]
     for start in starts:
         window = frames[start : start + scorer.frames_per_clip]
         errors = scorer.score(window, recording.unwatched)

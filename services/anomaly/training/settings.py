@@ -9,6 +9,7 @@ from typing import Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.anomaly.core.sight import Sight
 from services.anomaly.models.stae import LEAKY_SLOPE, SHRINKAGE
 from services.anomaly.models.stae_loss import PredictionWeights
 from services.anomaly.training.augmentation import Augmentation
@@ -36,7 +37,8 @@ class TrainingSettings(BaseModel):
     """stages: in their order. A window of half the side costs a quarter, so most steps are taken
     on windows; whole frames come last, for the borders and for the statistics of the batch norm.
 
-    frames, side: T and H = W of the network's input (16 and 128: the re-implementations').
+    sight: what the network sees of the footage. frames, side: T and H = W of the network's input
+    (16 and 128: the re-implementations').
 
     learning_rate: Adam's, reached after the warm-up and let fall along a half cosine to nothing
     at the last step; weight_decay: L2, which alone took Ped2 from 81.3 to 86.5 AUC in a public
@@ -45,6 +47,7 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    sight: Sight = Sight()
     frames: int = Field(default=16, multiple_of=SHRINKAGE)
     side: int = Field(default=128, multiple_of=SHRINKAGE)
     stages: tuple[Stage, ...] = (

@@ -49,7 +49,14 @@ def ship(
     """Exports to `folder`, measures the prior there as serving will see it, writes the card."""
     folder.mkdir(parents=True, exist_ok=True)
     settings, file = trainer.settings, folder / FILE
-    difference = export(trainer.network, file, frames=settings.frames, side=settings.side)
+    sight = settings.sight
+    difference = export(
+        trainer.network,
+        file,
+        channels=sight.channels,
+        frames=settings.frames,
+        side=settings.side,
+    )
     weights = StaeReconstruction(trainer.network).parameters()
     draft = ModelCard(
         name=folder.name,
@@ -60,9 +67,9 @@ def ship(
         sha256=sha256_of(file),
         input=TensorSpec(
             name=INPUT,
-            shape=(-1, 1, settings.frames, settings.side, settings.side),
+            shape=(-1, sight.channels, settings.frames, settings.side, settings.side),
             layout="BCTHW",
-            colour="gray",
+            colour=sight.colour,
         ),
         outputs=(OUTPUT,),
         parameters=sum(weight.numel() for weight in weights),

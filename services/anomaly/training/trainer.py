@@ -10,6 +10,7 @@ import torch
 
 from services.anomaly.models.stae import Stae
 from services.anomaly.models.stae_loss import StaeLoss
+from services.anomaly.training.settings import TrainingSettings
 from services.anomaly.training.windows import TrainingWindows, batches
 from shared.errors import Conflict
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from services.anomaly.models.stae_loss import LossParts
-    from services.anomaly.training.settings import TrainingSettings
     from services.anomaly.training.windows import Source
 
 CHECKPOINT = "checkpoint.pt"
@@ -51,7 +51,9 @@ class Trainer:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(settings.seed)
         # channels_last_3d: twice as fast as the default layout on a CPU, from batch 2 on.
-        self.network = Stae(leaky_slope=settings.leaky_slope)
+        self.network = Stae(
+            frame_channels=settings.sight.channels, leaky_slope=settings.leaky_slope
+        )
         self.network.to(self._device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self._optimiser = torch.optim.Adam(
             self.network.parameters(), weight_decay=settings.weight_decay
@@ -90,6 +92,7 @@ class Trainer:
         for stage in settings.stages:
             windows = TrainingWindows(
                 self._sources,
+                sight=settings.sight,
                 frames=settings.frames,
                 side=settings.side,
                 window=stage.window,
@@ -141,7 +144,7 @@ class Trainer:
 
     def _resume(self) -> None:
         state = torch.load(self._checkpoint, weights_only=True, map_location=self._device)
-        if state["settings"] != self.settings.model_dump(mode="json"):
+        if TrainingSettings.model_validate(state["settings"]) != self.settings:
             raise Conflict(
                 f"{self._checkpoint} comes from other settings; name another workspace",
                 code="other_settings",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from services.anomaly.core.clip import to_network_input
-from services.anomaly.training.footage import read_gray
+from services.anomaly.training.footage import read_frame
 from shared.errors import Malformed
 
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from services.anomaly.core.sight import Sight
     from services.anomaly.training.augmentation import Augmentation
     from services.anomaly.training.footage import Recording
+    from shared.images import Pixels
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,14 @@ class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
         self,
         sources: Sequence[Source],
         *,
+        sight: Sight,
         frames: int,
         side: int,
         window: int,
         augmentation: Augmentation,
         seed: int,
     ) -> None:
+        self._sight = sight
         self._frames = frames
         self._side = side
         self._window = window
@@ -76,10 +81,31 @@ class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
         windows = np.array([len(recording) - 2 * self._frames + 1 for recording in candidates])
         recording = candidates[random.choice(len(candidates), p=windows / windows.sum())]
         start = int(random.integers(len(recording) - 2 * self._frames + 1))
-        pixels = [read_gray(path) for path in recording.frames[start : start + 2 * self._frames]]
-        gray = self._augmentation(pixels, side=self._side, window=self._window, random=random)
-        clip = torch.from_numpy(to_network_input(gray))  # C 2T H W
+        pixels = self._augmentation(
+            self._pictures(recording, start),
+            self._sight,
+            side=self._side,
+            window=self._window,
+            random=random,
+        )
+        clip = torch.from_numpy(to_network_input(pixels))  # C 2T H W
         return clip[:, : self._frames], clip[:, self._frames :]
+
+    def _pictures(self, recording: Recording, start: int) -> Sequence[Pixels]:
+        """2T of them, as serving would make them of these frames alone."""
+        within = slice(start, start + 2 * self._frames)
+        if self._sight.colour != "flow":
+            paths = recording.frames[within]
+            return self._sight.pictures([read_frame(path, self._sight.decodes) for path in paths])
+        pictures = list(_flow_pictures(recording, self._sight)[within])
+        pictures[0] = pictures[1]  # a clip's first frame knows nothing of the one before it
+        return pictures
+
+
+@lru_cache(maxsize=64)
+def _flow_pictures(recording: Recording, sight: Sight) -> Sequence[Pixels]:
+    """Of a whole recording: to seek flow takes longer than to learn from it."""
+    return sight.pictures([read_frame(path) for path in recording.frames])
 
 
 def batches(

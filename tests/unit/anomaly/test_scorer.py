@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from services.anomaly.scorer import Scorer, View, gray_clip
+from services.anomaly.core.clip import gray_clip
+from services.anomaly.scorer import Scorer, View
 from shared.errors import Corrupt, Malformed
 from shared.inference import Provider, open_session
 from shared.messages import Polygon, Prior

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from services.anomaly.core.sight import CHANNELS, Sight
 from services.anomaly.training.augmentation import Augmentation
-from services.anomaly.training.footage import read_gray, recordings
+from services.anomaly.training.footage import read_frame, recordings
 from services.anomaly.training.gathering import gather, hold_out
 from services.anomaly.training.labels import frame_labels
 from services.anomaly.training.windows import Source, TrainingWindows
@@ -21,9 +22,10 @@ def write_clip(folder, frames, suffix=".png", size=(24, 32)):
         cv2.imwrite(str(folder / f"{n + 1}{suffix}"), pixels)
 
 
-def windows_over(folder, *, augmentation=None, seed=0, frames=8):
+def windows_over(folder, *, augmentation=None, seed=0, frames=8, colour="gray"):
     return TrainingWindows(
         [Source("set", recordings(folder, "Train"), 1.0)],
+        sight=Sight(colour=colour),
         frames=frames,
         side=16,
         window=16,
@@ -33,11 +35,13 @@ def windows_over(folder, *, augmentation=None, seed=0, frames=8):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp"])
-def test_frames_of_every_format_are_read_as_gray(tmp_path, suffix):
+def test_frames_of_every_format_are_read_as_gray_or_in_their_colours(tmp_path, suffix):
     write_clip(tmp_path / "Train" / "01", 1, suffix)
     (clip,) = recordings(tmp_path, "Train")
-    pixels = read_gray(clip.frames[0])
+    pixels = read_frame(clip.frames[0])
     assert (pixels.shape, pixels.dtype) == ((24, 32), np.uint8)
+    cv2.imwrite(str(clip.frames[0]), np.full((24, 32, 3), (10, 80, 250), np.uint8))
+    assert read_frame(clip.frames[0], "rgb")[12, 16].tolist() == pytest.approx([250, 80, 10], abs=4)
 
 
 def test_clips_and_frames_come_in_the_order_of_their_numbers(tmp_path):
@@ -72,7 +76,7 @@ def test_a_folder_without_clips_and_a_file_without_picture_say_so(tmp_path):
         recordings(tmp_path, "Train")
     (tmp_path / "broken.tif").write_bytes(b"no picture")
     with pytest.raises(Malformed, match="cannot be decoded"):
-        read_gray(tmp_path / "broken.tif")
+        read_frame(tmp_path / "broken.tif")
 
 
 @pytest.fixture
@@ -149,14 +153,22 @@ def test_mixed_folders_keep_their_shares_and_tell_what_was_held_out(tmp_path):
         gather(folders, [1.0], 0.5)
 
 
-def test_a_sample_is_the_same_whenever_it_is_asked_for(tmp_path):
+@pytest.mark.parametrize("colour", CHANNELS)
+def test_a_sample_is_the_same_whenever_it_is_asked_for(tmp_path, colour):
     write_clip(tmp_path / "Train" / "a", 40)
-    one, other = windows_over(tmp_path), windows_over(tmp_path)
+    one, other = (windows_over(tmp_path, colour=colour) for _ in range(2))
     other[0]
     for past, again in zip(one[7], other[7], strict=True):
         assert past.equal(again)
     assert not one[7][0].equal(one[8][0])
-    assert not one[7][0].equal(windows_over(tmp_path, seed=1)[7][0])
+    assert not one[7][0].equal(windows_over(tmp_path, seed=1, colour=colour)[7][0])
+
+
+def test_the_first_flow_of_a_sample_is_that_of_its_second_frame(tmp_path):
+    write_clip(tmp_path / "Train" / "a", 40)
+    past, _ = windows_over(tmp_path, colour="flow")[0]
+    assert past.shape == (2, 8, 16, 16)
+    assert past[:, 0].equal(past[:, 1])
 
 
 def test_the_future_follows_the_past_without_a_gap(tmp_path):
@@ -189,7 +201,13 @@ def test_sources_are_drawn_by_their_shares(tmp_path):
         for name, share in (("dark", 3.0), ("light", 1.0))
     ]
     windows = TrainingWindows(
-        sources, frames=8, side=16, window=16, augmentation=Augmentation(), seed=0
+        sources,
+        sight=Sight(),
+        frames=8,
+        side=16,
+        window=16,
+        augmentation=Augmentation(),
+        seed=0,
     )
     light = sum(windows[n][0].max().item() > 0 for n in range(200))
     assert 30 <= light <= 70
@@ -199,7 +217,7 @@ def test_one_draw_of_augmentation_holds_for_all_frames_of_a_run():
     frame = np.random.default_rng(3).integers(0, 200, (48, 64), dtype=np.uint8)
     strong = Augmentation(smallest_crop=0.5, brightness=0.5, blur_chance=1.0, strongest_blur=2.0)
     for seed in range(5):
-        clip = strong([frame] * 6, side=32, window=32, random=np.random.default_rng(seed))
+        clip = strong([frame] * 6, Sight(), side=32, window=32, random=np.random.default_rng(seed))
         assert clip.shape == (6, 32, 32)
         assert (clip == clip[0]).all()
 
@@ -207,7 +225,7 @@ def test_one_draw_of_augmentation_holds_for_all_frames_of_a_run():
 def test_a_window_is_a_part_of_the_frame_at_the_frames_own_scale():
     frame = np.random.default_rng(3).integers(0, 200, (32, 32), dtype=np.uint8)
     off = Augmentation(smallest_crop=1.0, brightness=0.0, blur_chance=0.0)
-    (part,) = off([frame], side=32, window=8, random=np.random.default_rng(0))
+    (part,) = off([frame], Sight(), side=32, window=8, random=np.random.default_rng(0))
     parts = np.lib.stride_tricks.sliding_window_view(frame, (8, 8)).reshape(-1, 8, 8)
     assert any(np.array_equal(part, other) for other in parts)
 
@@ -216,9 +234,10 @@ def test_augmentation_differs_from_draw_to_draw_and_can_be_turned_off():
     frame = np.random.default_rng(3).integers(0, 200, (32, 32), dtype=np.uint8)
     usual = Augmentation()
     draws = [
-        usual([frame], side=32, window=32, random=np.random.default_rng(seed)) for seed in (0, 1)
+        usual([frame], Sight(), side=32, window=32, random=np.random.default_rng(seed))
+        for seed in (0, 1)
     ]
     assert not np.array_equal(*draws)
     off = Augmentation(smallest_crop=1.0, brightness=0.0, blur_chance=0.0)
-    (same,) = off([frame], side=32, window=32, random=np.random.default_rng(0))
+    (same,) = off([frame], Sight(), side=32, window=32, random=np.random.default_rng(0))
     assert np.array_equal(same, frame)

@@ -13,7 +13,7 @@ from services.anomaly.scorer import Scorer
 from services.anomaly.training.__main__ import app
 from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.export import TOLERANCE, export
-from services.anomaly.training.footage import read_gray, recordings
+from services.anomaly.training.footage import read_frame, recordings
 from services.anomaly.training.regimes import Regime, RegimeSettings, model_traces
 from services.anomaly.training.scoring import window_starts
 from services.anomaly.training.settings import Precision, Stage, TrainingSettings
@@ -116,13 +116,14 @@ def test_another_runs_workspace_is_not_taken_over(tmp_path, street):
         trainer_in(tmp_path, street, TINY.model_copy(update={"seed": 1}))
 
 
-def test_the_exported_file_takes_any_number_of_clips_and_equals_the_network(tmp_path):
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_the_exported_file_takes_any_number_of_clips_and_equals_the_network(tmp_path, channels):
     torch.manual_seed(0)
-    network = Stae().eval()
+    network = Stae(frame_channels=channels).eval()
     file = tmp_path / "stae.onnx"
-    assert export(network, file, frames=8, side=16) <= TOLERANCE
+    assert export(network, file, channels=channels, frames=8, side=16) <= TOLERANCE
     session = open_session(file, provider=Provider.CPU)
-    clips = torch.rand(3, 1, 8, 16, 16)
+    clips = torch.rand(3, channels, 8, 16, 16)
     with torch.no_grad():
         expected = network(clips).reconstruction.numpy()
     (found,) = session(clips.numpy())
@@ -262,7 +263,7 @@ def test_plus_learns_what_pace_is_normal(tmp_path, monkeypatch):
     write_walk(tmp_path / "walks" / "Test" / "rush", 8, frames=16)
     scorer = Scorer(stored, open_session(stored.path, provider=Provider.CPU))
     rush, walk = (
-        scorer.score([read_gray(path) for path in recording.frames])
+        scorer.score([read_frame(path) for path in recording.frames])
         for recording in recordings(tmp_path / "walks", "Test")
     )
     assert np.median(walk.frame_errors) < prior.q999 < np.median(rush.frame_errors)
