@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -179,18 +180,19 @@ class OpenVinoSession:
             # Asked for it nonetheless, OpenVINO computes in fp32 and says nothing.
             raise Unavailable("this processor has no bf16: set the precision to fp32")
         hint = "bf16" if precision is Precision.BF16 else "f32"
-        self._model = core.compile_model(
-            core.read_model(str(path)),
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": hint,
-                # A stream does one pass at a time: with one alone, the other lanes would wait.
-                "NUM_STREAMS": lanes,
-                "INFERENCE_NUM_THREADS": lanes * threads,
-                # Several services share the cores, and each would pin itself to the first ones.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
+        wishes = {
+            "INFERENCE_PRECISION_HINT": hint,
+            # A stream does one pass at a time: with one alone, the other lanes would wait.
+            "NUM_STREAMS": lanes,
+            "INFERENCE_NUM_THREADS": lanes * threads,
+            # Several services share the cores, and each would pin itself to the first ones.
+            "ENABLE_CPU_PINNING": False,
+        }
+        # In a thread that ends here: OpenVINO leaves its caller with an alternate signal stack that
+        # it has freed, and a main thread dies of that at the next signal (seen with 2026.4).
+        with ThreadPoolExecutor(1) as passing:
+            model = core.read_model(str(path))
+            self._model = passing.submit(core.compile_model, model, "CPU", wishes).result()
         self.provider: str = Provider.OPENVINO.value
         self.precision: str = precision.value
         self.lanes: int = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -98,6 +100,29 @@ def test_openvino_runs_as_many_passes_side_by_side_as_there_are_lanes(onnx):
         session = open_session(onnx, provider=Provider.OPENVINO, lanes=lanes)
         assert isinstance(session, OpenVinoSession)
         assert session.lanes == lanes
+
+
+class SignalStack(ctypes.Structure):
+    """stack_t of signal.h."""
+
+    _fields_ = (("at", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@needs_openvino
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux where signals are handled")
+def test_openvino_leaves_its_caller_no_stack_of_its_own_to_handle_signals_on(onnx):
+    found = []
+
+    def load() -> None:
+        session, stack = open_session(onnx, provider=Provider.OPENVINO), SignalStack()
+        session(batch(1))
+        ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+        found.append(stack.at)
+
+    thread = Thread(target=load)  # pytest's own has a stack for signals
+    thread.start()
+    thread.join()
+    assert found == [None]
 
 
 @needs_openvino
