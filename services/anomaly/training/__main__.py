@@ -22,6 +22,7 @@ from services.anomaly.training.curves import draw_curves
 from services.anomaly.training.evaluation import EvaluationSettings, evaluate
 from services.anomaly.training.gallery import chosen_clips, draw_gallery
 from services.anomaly.training.gathering import gather
+from services.anomaly.training.inventions import write_inventions
 from services.anomaly.training.judge import JudgeSettings
 from services.anomaly.training.prior import Scoring, with_prior
 from services.anomaly.training.protocols import PREFIX, PROTOCOLS, test_set
@@ -191,6 +192,21 @@ def plus_command(
     }
     saved = ModelStore(out.parent).save(card.model_copy(update=changes), stored.path)
     print(json.dumps({"model": saved.card.name, "sha256": saved.digest}))
+
+
+@app.command("invent")
+def invent_command(
+    data: Annotated[list[Path], typer.Option(help="As the model was trained on.")],
+    out: Annotated[Path, typer.Option(help="DIR to write, for `evaluate --data DIR`.")],
+    held_out: HeldOutOption = 0.2,
+    each: Annotated[int, typer.Option(help="Of every kind, in every clip.", min=1)] = 2,
+    seed: int = 0,
+) -> None:
+    """Makes test footage of held-out TRAINING clips, to choose settings by: anomalies are invented
+    in it, and no test clip is read."""
+    footage = gather(data, [], held_out)
+    made, missed = write_inventions(footage.held_out, out, each=each, seed=seed)
+    print(f"{made} clips in {out}" + (f"; {missed} showed nobody to invent with" if missed else ""))
 
 
 @app.command("evaluate")
