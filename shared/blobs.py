@@ -34,6 +34,10 @@ class BlobStore(Protocol):
         """Raises Missing where nothing is stored under the key."""
         ...
 
+    async def below(self, key: str) -> list[str]:
+        """The keys of all blobs below the key, in their order; none where there is nothing."""
+        ...
+
     async def delete(self, key: str) -> None:
         """Deletes the blob, or all blobs below the key; nothing happens where there is none."""
         ...
@@ -61,6 +65,14 @@ class FolderBlobs:
         except OSError as error:
             raise Unavailable(f"cannot read {key}: {error.strerror or error}") from error
 
+    async def below(self, key: str) -> list[str]:
+        path = self._path(key)
+        try:
+            found = await asyncio.to_thread(_files_in, path)
+        except OSError as error:
+            raise Unavailable(f"cannot list {key}: {error.strerror or error}") from error
+        return [file.relative_to(self._root).as_posix() for file in found]
+
     async def delete(self, key: str) -> None:
         path = self._path(key)
         try:
@@ -75,6 +87,13 @@ class FolderBlobs:
         if not _KEY.fullmatch(key):
             raise Invalid(f"{key[:80]!r} is no blob key")
         return self._root / key
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """What is being written has a name that begins with a dot."""
+    return sorted(
+        file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")
+    )
 
 
 def _delete(path: Path) -> None:

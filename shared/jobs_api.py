@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from shared.auth import Scope, authenticate
 from shared.clock import from_us
-from shared.errors import Fault, Malformed
+from shared.errors import Fault, Malformed, Unavailable
 from shared.jobs import JobQueue, JobState
 from shared.paging import Page
 
@@ -70,7 +70,10 @@ WRITES = Security(authenticate, scopes=[Scope.JOBS_WRITE])
 
 
 def _queue(request: Request) -> JobQueue:
-    queue: JobQueue = request.app.state.jobs
+    """Raises Unavailable (`not_installed`) where the service does no jobs: it says why instead."""
+    queue: JobQueue | str = request.app.state.jobs
+    if isinstance(queue, str):
+        raise Unavailable(queue, code="not_installed")
     return queue
 
 

@@ -20,6 +20,7 @@ from shared.messages import ModelsActivated, Prior
 from shared.topics import MODELS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from redis.asyncio import Redis
@@ -120,26 +121,37 @@ class StoredModel:
 
 
 class ModelStore:
-    """The models of a folder."""
+    """The models of a folder, and of others beside it, which are read only."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *others: Path) -> None:
         self.folder = folder
+        self._folders = (folder, *others)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(sorted(card.parent.name for card in self.folder.glob("*/card.json")))
+        return tuple(sorted(self._homes))
+
+    @property
+    def _homes(self) -> dict[str, Path]:
+        """Where each model lies; of two of one name, the first folder's counts."""
+        return {
+            card.parent.name: card.parent
+            for folder in reversed(self._folders)
+            for card in folder.glob("*/card.json")
+        }
 
     def load(self, name: str) -> StoredModel:
         """The model of that name, verified.
 
         Raises Missing for an unknown name, Corrupt for a broken card or file.
         """
-        path = self.folder / name / "card.json"
-        if name not in self.names:
+        homes = self._homes
+        if name not in homes:
+            known = ", ".join(sorted(homes)) or "none"
             raise Missing(
-                f"no model {name!r} in {self.folder}; there are: {', '.join(self.names) or 'none'}",
-                code="unknown_model",
+                f"no model {name!r} in {self.folder}; there are: {known}", code="unknown_model"
             )
+        path = homes[name] / "card.json"
         try:
             card = ModelCard.model_validate_json(path.read_bytes())
         except ValidationError as error:
@@ -149,7 +161,7 @@ class ModelStore:
         return model
 
     def save(self, card: ModelCard, onnx: Path) -> StoredModel:
-        """Puts a trained file and its card into the store, the card last."""
+        """Puts a trained file and its card into the first folder, the card last."""
         folder = self.folder / card.name
         target = folder / card.file
         if onnx.resolve() != target.resolve():
@@ -177,6 +189,11 @@ class ActivationMap:
         self._redis = redis
         self._service = service
         self._key = f"activations:{service}"
+
+    @classmethod
+    def serving(cls, active: Mapping[str, str], camera_id: str, default: str) -> str:
+        """The model of a camera. active: as read. default: where none is activated for all."""
+        return active.get(camera_id, active.get(cls.EVERY_CAMERA, default))
 
     async def read(self) -> dict[str, str]:
         """Camera id, or `*`, to model name."""

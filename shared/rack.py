@@ -80,8 +80,7 @@ class ModelRack(Generic[Runtime]):
 
     def name_for(self, camera_id: str) -> str:
         """Which model serves a camera now, as far as this process has heard."""
-        default = self._active.get(ActivationMap.EVERY_CAMERA, self._settings.default)
-        return self._active.get(camera_id, default)
+        return ActivationMap.serving(self._active, camera_id, self._settings.default)
 
     async def for_camera(self, camera_id: str) -> Loaded[Runtime]:
         """What serves a camera now. Raises Missing or Corrupt."""

@@ -48,6 +48,11 @@ class FloorSettings(BaseSettings):
         return url
 
     @property
+    def model_folders(self) -> tuple[Path, Path]:
+        """Of models that were trained here, and of those that ship."""
+        return self.citybrain_home / "models", self.models_folder
+
+    @property
     def blobs(self) -> Path:
         return self.blobs_folder or self.citybrain_home / "blobs"
 

@@ -111,7 +111,7 @@ async def replay_letter(_: Admin, city: CityDep, letter_id: str) -> Replayed:
 @router.get("/models")
 async def list_models(_: ReadsCameras, city: CityDep) -> list[ModelCard]:
     """The cards of all models in the store."""
-    store = ModelStore(city.settings.models_folder)
+    store = ModelStore(*city.settings.model_folders)
     return [store.load(name).card for name in store.names]
 
 
@@ -127,7 +127,7 @@ async def get_activations(_: ReadsCameras, city: CityDep) -> dict[str, dict[str,
 @router.post("/models/activations", status_code=202)
 async def activate_model(_: Admin, city: CityDep, asked: Activation) -> Activation:
     """Makes a model serve a camera, or all; workers take it up without a restart."""
-    card = ModelStore(city.settings.models_folder).load(asked.model).card
+    card = ModelStore(*city.settings.model_folders).load(asked.model).card
     if card.service != asked.service:
         raise Missing(f"{asked.model} is no model of {asked.service}", code="unknown_model")
     activations = ActivationMap(city.bus.redis, asked.service)

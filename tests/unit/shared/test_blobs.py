@@ -42,6 +42,17 @@ async def test_where_nothing_is_stored_is_missing(blobs, key):
     await blobs.delete("no/such/blob")
 
 
+async def test_what_lies_below_a_key_is_listed_in_order(blobs, root):
+    for key in ("clips/gate/2", "clips/gate/10", "clips/gate-2/1", "clips/gate/a/1"):
+        await blobs.put(key, b"x")
+    (root / "clips" / "gate" / ".new-half").write_bytes(b"is being written")
+    listed = ["clips/gate/10", "clips/gate/2", "clips/gate/a/1"]
+    assert await blobs.below("clips/gate") == listed
+    assert await blobs.below("clips/none") == []
+    with pytest.raises(Invalid):
+        await blobs.below("../outside")
+
+
 async def test_a_blob_or_all_below_a_key_are_deleted(blobs, root):
     for key in ("crops/a/1", "crops/a/2", "crops/ab", "letters/1"):
         await blobs.put(key, b"x")

@@ -116,3 +116,25 @@ async def test_who_may_read_may_not_write(client):
         await client.delete("/v1/jobs/any", headers=reader),
     ):
         assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+
+
+async def test_a_service_that_does_no_jobs_says_why(bus):
+    directory, key = KeyDirectory(bus.redis), make_key()
+    entry = {"key_id": key.key_id, "name": "tester", "expires_us": None, "cameras": None}
+    await directory.put(key.digest, entry | {"scopes": [Scope.ADMIN]})
+
+    @asynccontextmanager
+    async def lifespan(app, health):
+        app.state.keys, app.state.jobs = directory, "install what does them"
+        yield {}
+
+    app = create_service("test", FloorSettings(), routers=[jobs_api.router], lifespan=lifespan)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        headers = {"X-API-Key": key.secret}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://test", headers=headers
+        ) as idle:
+            for answer in (await create(idle, params={}), await idle.get("/v1/jobs")):
+                assert (answer.status_code, answer.json()["code"]) == (503, "not_installed")
+                assert answer.json()["detail"] == "install what does them"

@@ -36,6 +36,17 @@ def test_a_model_that_another_process_has_saved_is_seen(store, tmp_path):
     assert store.load("thrice").card.name == "thrice"
 
 
+def test_models_of_other_folders_are_read_and_never_written(store, tmp_path):
+    both = ModelStore(tmp_path / "own", store.folder, tmp_path / "none")
+    save(both, tmp_path, "thrice", 3.0)
+    assert both.names == ("thrice", "twice")
+    assert both.load("twice").path.parent.parent == store.folder
+    assert store.names == ("twice",)
+    save(both, tmp_path, "twice", 5.0)
+    assert both.load("twice").path.parent.parent == tmp_path / "own", "the first folder's counts"
+    assert store.load("twice").digest != both.load("twice").digest
+
+
 def test_a_newer_model_takes_the_place_of_the_old_one(store, tmp_path):
     old = store.load("twice").digest
     assert save(store, tmp_path, "twice", 4.0).digest != old
