@@ -56,6 +56,18 @@ def auc_intervals(videos: Sequence[ScoredVideo], *, draws: int, seed: int) -> Th
     )
 
 
+def auc_gain(
+    before: Sequence[ScoredVideo], after: Sequence[ScoredVideo], *, draws: int, seed: int
+) -> Interval:
+    """The middle 95 % of by how much the raw AUC is higher after than before.
+
+    The same videos, scored twice: each draw compares both on the videos that it drew, so that a
+    difficult one among them is held against neither.
+    """
+    weights = _drawn(before, draws, np.random.default_rng(seed))
+    return _middle(_pooled_aucs(after, weights) - _pooled_aucs(before, weights))
+
+
 def _drawn(videos: Sequence[ScoredVideo], draws: int, random: np.random.Generator) -> Weights:
     abnormal, normal = _counts(videos)
     accepted: list[Weights] = []

@@ -1,0 +1,51 @@
+"""Clips that wait for their scores -> training stands still until they have them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from shared.topics import Group, PartitionKeys
+
+if TYPE_CHECKING:
+    from services.anomaly.settings import AnomalySettings
+    from shared.jobs import JobContext
+
+LOOKS_EVERY_S = 2.0
+
+
+class Courtesy:
+    """A niced process yields its cores, and still takes its share of the memory's bandwidth."""
+
+    def __init__(self, settings: AnomalySettings) -> None:
+        self._redis = Redis.from_url(settings.bus_url)
+        self._open = [
+            PartitionKeys(partition).open(Group.ANOMALY)
+            for partition in range(settings.bus_partitions)
+        ]
+        self._waits_at = settings.training_waits_at
+        self._looked_at = float("-inf")
+
+    def yield_to_clips(self, context: JobContext) -> None:
+        """Returns at once where nothing lags, or nobody knows. Raises JobCancelled."""
+        if time.monotonic() - self._looked_at < LOOKS_EVERY_S:
+            return
+        note = context.note
+        while self._lag() >= self._waits_at:
+            context.note = "stands still: clips wait for their scores"
+            context.checkpoint()
+            time.sleep(LOOKS_EVERY_S)
+        context.note = note
+        self._looked_at = time.monotonic()
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _lag(self) -> int:
+        try:
+            return sum(int(self._redis.zcard(key)) for key in self._open)
+        except RedisError:
+            return 0
