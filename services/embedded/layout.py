@@ -52,6 +52,8 @@ class Layout:
             "BUS_URL": bus_url(self.redis_socket),
             "DATABASE_URL": f"sqlite+aiosqlite:///{self.home / service}.db",
             "REID_URL": self.url("reid"),
+            "TRAINING_URL": self.url("anomaly"),
+            "ANOMALY_ROLES": '["score", "train"]',
             "INSTANCE": self.instance,
             "HOST": self.host,
             "PORT": str(self.ports[service]),
@@ -104,5 +106,5 @@ def free_port(host: str) -> int:
 
 def inherited_environment() -> dict[str, str]:
     """The operator's own settings reach the services, except those that the layout decides."""
-    decided = {"PORT", "HOST", "DATABASE_URL", "BUS_URL", "FRAMES_URL", "REID_URL"}
+    decided = {"PORT", "HOST", "DATABASE_URL", "BUS_URL", "FRAMES_URL", "REID_URL", "TRAINING_URL"}
     return {name: value for name, value in os.environ.items() if name not in decided}

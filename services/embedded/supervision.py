@@ -16,6 +16,7 @@ import httpx
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.anomaly.app import MIGRATIONS as ANOMALY_MIGRATIONS
 from services.embedded.layout import SERVICES, TETHERED, inherited_environment
 from services.embedded.redis_server import bus_url
 from services.gateway.settings import GatewaySettings
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from services.embedded.layout import Layout
 
 MIGRATIONS = {
+    "anomaly": ANOMALY_MIGRATIONS,
     "gateway": GATEWAY_MIGRATIONS,
     "reid": REID_MIGRATIONS,
     "synthetic": SYNTHETIC_MIGRATIONS,

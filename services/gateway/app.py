@@ -17,6 +17,7 @@ from services.gateway.api import (
     page,
     persons,
     system,
+    trainings,
 )
 from services.gateway.city import City
 from services.gateway.setup import MIGRATIONS
@@ -54,7 +55,18 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         finally:
             await city.close()
 
-    nouns = (cameras, baselines, backtests, frames, alerts, persons, events, keys, system)
+    nouns = (
+        cameras,
+        baselines,
+        trainings,
+        backtests,
+        frames,
+        alerts,
+        persons,
+        events,
+        keys,
+        system,
+    )
     app = create_service(
         "gateway",
         settings,

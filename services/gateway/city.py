@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from services.gateway.composer.clock import Clock
+from services.gateway.composer.conductor import TrainingConductor
 from services.gateway.composer.evidence import EvidenceKeeper
 from services.gateway.composer.people import PeopleComposer
 from services.gateway.composer.quiet import QuietKeeper
+from services.gateway.composer.recorder import FootageRecorder
 from services.gateway.composer.scores import ScoreComposer
 from services.gateway.feed import Feed
 from services.gateway.intake.backlog import BacklogGauge
 from services.gateway.intake.doorman import Doorman
 from services.gateway.intake.sweeper import Sweeper
 from services.gateway.intake.window import Windows
-from services.gateway.peers import ReidPeer
+from services.gateway.peers import ReidPeer, TrainingPeer
 from services.gateway.store.cameras import Registry
 from services.gateway.store.keys import Keys
 from services.gateway.store.tables import LeaseRow, OriginRow, OutboxRow
@@ -46,6 +48,7 @@ class City:
     database: Database
     blobs: BlobStore
     quiet: QuietKeeper
+    recorder: FootageRecorder
     registry: Registry
     windows: Windows
     doorman: Doorman
@@ -53,6 +56,7 @@ class City:
     feed: Feed
     relay: Relay
     reid: ReidPeer
+    training: TrainingPeer
     health: Health
 
     @classmethod
@@ -69,6 +73,7 @@ class City:
             database=database,
             blobs=blobs,
             quiet=QuietKeeper(database, bus, blobs),
+            recorder=FootageRecorder(database, bus, blobs, settings.training_footage_bytes),
             registry=Registry(database),
             windows=windows,
             doorman=Doorman(bus, windows, settings),
@@ -83,11 +88,15 @@ class City:
                 vital=health.vital("relay"),
             ),
             reid=ReidPeer(httpx.AsyncClient(base_url=settings.reid_url, timeout=30), keys),
+            training=TrainingPeer(
+                httpx.AsyncClient(base_url=settings.training_url, timeout=30), keys
+            ),
             health=health,
         )
 
     async def close(self) -> None:
         await self.reid.close()
+        await self.training.close()
         await self.bus.close()
         await self.database.close()
 
@@ -99,6 +108,7 @@ class City:
             self.bus,
             keeper,
             self.quiet,
+            self.recorder,
             self.relay,
             self.settings.alarm,
             self.settings.tampering_alarm,
@@ -111,6 +121,9 @@ class City:
             self.relay,
             self.settings.offline_after_s,
             self.health.vital("clock"),
+        )
+        conductor = TrainingConductor(
+            self.database, self.blobs, self.training, self.health.vital("trainings")
         )
         sweeper = Sweeper(
             self.bus, self.windows, self.registry, self.settings, self.health.vital("sweeper")
@@ -141,6 +154,7 @@ class City:
             "backlog": BacklogGauge(self.bus, self.health.vital("backlog")).run,
             "relay": lambda: self._leadership("relay").run(self.relay.run),
             "clock": lambda: self._leadership("clock").run(clock.run),
+            "trainings": lambda: self._leadership("trainings").run(conductor.run),
         }
 
     def _leadership(self, name: str) -> Leadership:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from services.gateway.store.keys import SERVICE_SCOPES
-from shared.errors import CityBrainError, Invalid, Malformed, Overloaded, Unavailable
+from shared.errors import CityBrainError, Invalid, Malformed, Missing, Overloaded, Unavailable
+from shared.jobs_api import Job
 
 if TYPE_CHECKING:
     from services.gateway.store.keys import Keys
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 SERVICE_KEY_S = 24 * 3600.0
 
 
-class ReidPeer:
-    """The re-ID service: searches its gallery by image."""
+class Peer:
+    """Another service, asked with a key of our own. name: what it is called in problems."""
+
+    name = "the other service"
 
     def __init__(self, client: httpx.AsyncClient, keys: Keys) -> None:
         self._client = client
@@ -26,6 +29,57 @@ class ReidPeer:
     async def close(self) -> None:
         await self._client.aclose()
 
+    async def _ask(
+        self, method: str, path: str, headers: dict[str, str] | None = None, **request: Any
+    ) -> Any:
+        """Its answer. Raises what it refused us for, Unavailable where it is away."""
+        response = await self._send(method, path, headers or {}, request)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            # Our key has expired, or Redis has lost it.
+            self._secret = None
+            response = await self._send(method, path, headers or {}, request)
+        if response.is_success:
+            return response.json()
+        raise self._error_of(response)
+
+    async def _send(
+        self, method: str, path: str, headers: dict[str, str], request: dict[str, Any]
+    ) -> httpx.Response:
+        if self._secret is None:
+            _, key = await self._keys.issue(
+                "gateway", SERVICE_SCOPES, kind="service", valid_s=SERVICE_KEY_S
+            )
+            self._secret = key.secret
+        try:
+            return await self._client.request(
+                method, path, headers=headers | {"X-API-Key": self._secret}, **request
+            )
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self.name} is away: {error}") from error
+
+    def _error_of(self, response: httpx.Response) -> CityBrainError:
+        try:
+            problem = response.json()
+        except ValueError:
+            problem = {}
+        detail = str(problem.get("detail", f"{self.name} answered {response.status_code}"))
+        code = problem.get("code")
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return Overloaded(detail, retry_after_s=int(response.headers.get("Retry-After", 1)))
+        if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+            return Malformed(detail, code=code)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return Missing(detail, code=code)
+        if response.is_client_error:
+            return Invalid(detail, code=code)
+        return Unavailable(detail, code=code)
+
+
+class ReidPeer(Peer):
+    """The re-ID service: searches its gallery by image."""
+
+    name = "the re-ID service"
+
     async def search(
         self, image: bytes, content_type: str, query: dict[str, Any]
     ) -> dict[str, Any]:
@@ -33,44 +87,36 @@ class ReidPeer:
 
         Raises what the service refused the image for, Unavailable where the service is away.
         """
-        response = await self._send(image, content_type, query)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            # Our key has expired, or Redis has lost it.
-            self._secret = None
-            response = await self._send(image, content_type, query)
-        if response.is_success:
-            answer: dict[str, Any] = response.json()
-            return answer
-        raise _error_of(response)
-
-    async def _send(self, image: bytes, content_type: str, query: dict[str, Any]) -> httpx.Response:
-        if self._secret is None:
-            _, key = await self._keys.issue(
-                "gateway", SERVICE_SCOPES, kind="service", valid_s=SERVICE_KEY_S
-            )
-            self._secret = key.secret
-        try:
-            return await self._client.post(
-                "/v1/gallery/search",
-                params={name: value for name, value in query.items() if value is not None},
-                content=image,
-                headers={"Content-Type": content_type, "X-API-Key": self._secret},
-            )
-        except httpx.TransportError as error:
-            raise Unavailable(f"the re-ID service is away: {error}") from error
+        answer: dict[str, Any] = await self._ask(
+            "POST",
+            "/v1/gallery/search",
+            params={name: value for name, value in query.items() if value is not None},
+            content=image,
+            headers={"Content-Type": content_type},
+        )
+        return answer
 
 
-def _error_of(response: httpx.Response) -> CityBrainError:
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = {}
-    detail = str(problem.get("detail", f"the re-ID service answered {response.status_code}"))
-    code = problem.get("code")
-    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        return Overloaded(detail, retry_after_s=int(response.headers.get("Retry-After", 1)))
-    if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
-        return Malformed(detail, code=code)
-    if response.is_client_error:
-        return Invalid(detail, code=code)
-    return Unavailable(detail)
+class TrainingPeer(Peer):
+    """The anomaly service that trains: does jobs. All methods raise Unavailable where it is away
+    (`not_installed`: where it cannot train, and why)."""
+
+    name = "the service that trains"
+
+    async def check(self) -> None:
+        """Raises Unavailable where no job could be created."""
+        await self._ask("GET", "/v1/job-kinds")
+
+    async def create(self, kind: str, params: dict[str, Any], key: str) -> Job:
+        """key: the same one makes the same job. Raises Invalid for wrong parameters."""
+        body = {"kind": kind, "params": params}
+        headers = {"Idempotency-Key": key}
+        return Job.model_validate(await self._ask("POST", "/v1/jobs", headers, json=body))
+
+    async def get(self, job_id: str) -> Job:
+        """Raises Missing."""
+        return Job.model_validate(await self._ask("GET", f"/v1/jobs/{job_id}"))
+
+    async def cancel(self, job_id: str) -> Job:
+        """Raises Missing."""
+        return Job.model_validate(await self._ask("DELETE", f"/v1/jobs/{job_id}"))

@@ -40,6 +40,8 @@ class GatewaySettings(FloorSettings):
 
     The rest: offline_after_s: silence after which a live camera is offline. session_s: how long the
     page's sessions last; session_secure: their cookie travels by HTTPS only (set it behind TLS).
+    training_footage_bytes: recorded of one camera at most, to train on. training_url: an anomaly
+    service that trains.
     """
 
     model_config = SettingsConfigDict(env_nested_delimiter="__")
@@ -74,7 +76,9 @@ class GatewaySettings(FloorSettings):
     offline_after_s: Seconds = 20.0
     session_s: Seconds = 12 * 3600.0
     session_secure: bool = False
+    training_footage_bytes: Positive = 512 * 1024 * 1024
     reid_url: str = "http://127.0.0.1:8002"
+    training_url: str = "http://127.0.0.1:8001"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -150,6 +150,7 @@ async def change_camera(
         resource = CameraResource.of(row)
     if "masks" in change.model_fields_set:
         await city.quiet.forget(camera_id)  # they may show what is to be hidden from now on
+        await city.recorder.forget(camera_id, "the camera's masks have been changed")
     await city.registry.refresh()
     response.headers["ETag"] = f'"{resource.version}"'
     return resource
@@ -157,15 +158,18 @@ async def change_camera(
 
 @router.delete("/{camera_id}", status_code=204)
 async def delete_camera(principal: WritesCameras, city: CityDep, camera_id: str) -> None:
-    """Forgets a camera, and its quiet frames. Its alerts stay; what is under way raises none."""
+    """Forgets a camera, its quiet frames, and what was recorded of it to train on. Its alerts stay;
+    what is under way raises none."""
     principal.check_camera(camera_id)
     await city.registry.get(camera_id)
     # Before, so that an outage leaves a camera that can be deleted once more; and after, for what
     # came in between.
     await city.quiet.forget(camera_id)
+    await city.recorder.forget(camera_id, "the camera has been deleted")
     async with city.database.writing() as session:
         await cameras.delete(session, camera_id)
     await city.quiet.forget(camera_id)
+    await city.recorder.forget(camera_id, "the camera has been deleted")
     await city.registry.refresh()
     await city.windows.forget(camera_id)
 

@@ -38,11 +38,13 @@ LONGEST_SIDE = 640
 
 @dataclass(frozen=True)
 class QuietMoment:
-    """A frame of a clip in which nothing was unusual, still where it is in Redis."""
+    """A frame of a clip in which nothing was unusual, still where it is in Redis. frames: all that
+    the clip owns."""
 
     camera_id: str
     frame: FrameRef
     masks: tuple[Polygon, ...]
+    frames: tuple[FrameRef, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class QuietKeeper:
     async def _store(self, moment: QuietMoment, picture: bytes, thumbnail: bytes) -> None:
         captured_us = moment.frame.captured_us
         async with self._database.reading() as session:
-            camera = await _unchanged(session, moment)
+            camera = await unchanged(session, moment)
             rows = await quiet_frames.of_camera(session, moment.camera_id)
         if camera is None:
             return
@@ -131,7 +133,7 @@ class QuietKeeper:
         for blob in blobs.values():
             await self._blobs.put(blob, picture)
         async with self._database.writing() as session:
-            stays = await _unchanged(session, moment) is not None
+            stays = await unchanged(session, moment) is not None
             for slot, blob in blobs.items() if stays else ():
                 row = QuietFrameRow(
                     camera_id=moment.camera_id,
@@ -156,14 +158,14 @@ def quiet_moment(
     if not scores or not message.frames or max(scores) >= close_score:
         return None
     quietest = message.frames[int(np.argmin(scores))]
-    return QuietMoment(message.camera_id, quietest, message.masks)
+    return QuietMoment(message.camera_id, quietest, message.masks, message.frames)
 
 
 def _folder(camera_id: str) -> str:
     return f"quiet/{camera_id}"
 
 
-async def _unchanged(session: AsyncSession, moment: QuietMoment) -> Camera | None:
+async def unchanged(session: AsyncSession, moment: QuietMoment) -> Camera | None:
     """The camera, where it still is, and hides no more than the frame does."""
     row = await session.get(CameraRow, moment.camera_id)
     if row is None or row.deleted_us is not None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from services.gateway.composer.evidence import EvidenceKeeper
     from services.gateway.composer.quiet import QuietKeeper
+    from services.gateway.composer.recorder import FootageRecorder
     from services.gateway.core.alarm import AlarmRule
     from services.gateway.core.tampering import TamperingRule
     from shared.bus import Bus, Delivery
@@ -54,6 +55,7 @@ class ScoreComposer:
         bus: Bus,
         keeper: EvidenceKeeper,
         quiet: QuietKeeper,
+        recorder: FootageRecorder,
         relay: Relay,
         rule: AlarmRule,
         tampering: TamperingRule,
@@ -62,6 +64,7 @@ class ScoreComposer:
         self._bus = bus
         self._keeper = keeper
         self._quiet = quiet
+        self._recorder = recorder
         self._relay = relay
         self._rule = rule
         self._tampering = tampering
@@ -108,6 +111,7 @@ class ScoreComposer:
         """Before any evidence: an alert of the same folding is held against these frames too."""
         for moment in folding.quiet:
             await self._quiet.keep(moment)
+            await self._recorder.keep(moment)
 
     async def _is_alive(self, session: AsyncSession, camera_id: str) -> bool:
         row = await session.get(CameraRow, camera_id)

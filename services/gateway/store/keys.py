@@ -27,7 +27,7 @@ SESSION_SCOPES = (
 )
 """What the page may do with a session."""
 
-SERVICE_SCOPES = (Scope.MODELS_USE, Scope.PERSONS_SEARCH)
+SERVICE_SCOPES = (Scope.MODELS_USE, Scope.PERSONS_SEARCH, Scope.JOBS_READ, Scope.JOBS_WRITE)
 """What a gateway may do at the other services."""
 
 TICKET_S = 600.0

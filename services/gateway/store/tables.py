@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Index, LargeBinary, String
+from sqlalchemy import JSON, Index, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.database import INTEGERS, new_metadata
@@ -119,6 +119,39 @@ class CalibrationRow(Base):
     before: Mapped[bytes | None] = mapped_column(LargeBinary)
     undone_us: Mapped[int | None]
     undone_by: Mapped[str | None] = mapped_column(String(32))
+
+
+class TrainingRow(Base):
+    """That a camera gets weights of its own: first its normal footage is recorded, then a job of
+    the anomaly service learns from it.
+
+    state: services.gateway.core.training. fps: of what is recorded. frames, bytes: recorded so far.
+    deadline_us: when recording is given up. job_id, progress, note, result: of the job, as last
+    heard. stop_reason: why it is to end, where somebody wants that.
+    """
+
+    __tablename__ = "trainings"
+
+    id: Mapped[str] = mapped_column(Ulid, primary_key=True)
+    camera_id: Mapped[str] = mapped_column(CameraKey, index=True)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    actor: Mapped[str] = mapped_column(String(32))
+    fps: Mapped[float]
+    frames_wanted: Mapped[int]
+    frames: Mapped[int] = mapped_column(default=0)
+    bytes: Mapped[int] = mapped_column(default=0)
+    steps: Mapped[int]
+    learning_rate: Mapped[float]
+    activate: Mapped[bool]
+    created_us: Mapped[int]
+    deadline_us: Mapped[int]
+    job_id: Mapped[str | None] = mapped_column(Ulid)
+    progress: Mapped[float] = mapped_column(default=0.0)
+    note: Mapped[str] = mapped_column(String(256), default="")
+    stop_reason: Mapped[str | None] = mapped_column(String(256))
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error: Mapped[str | None] = mapped_column(Text)
+    finished_us: Mapped[int | None]
 
 
 class ScoreCursorRow(CursorColumns, Base):

@@ -31,7 +31,15 @@ ROUTES = routes()
 
 def fill(path: str) -> str:
     """The path with something in place of its parameters."""
-    for name in ("camera_id", "alert_id", "incident_id", "person_id", "key_id", "letter_id"):
+    for name in (
+        "camera_id",
+        "alert_id",
+        "incident_id",
+        "person_id",
+        "key_id",
+        "letter_id",
+        "training_id",
+    ):
         path = path.replace(f"{{{name}}}", "gate")
     return path.replace("{key}", "evidence/gate/x.jpg").replace("{key:path}", "evidence/gate/x.jpg")
 
