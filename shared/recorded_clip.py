@@ -36,16 +36,19 @@ def clip_key(footage: str, captured_us: int) -> str:
     return f"{footage}/{captured_us:020d}"
 
 
+JUDGED_FRAMES = 96
+"""Of a held-out clip: enough for an anomaly to be invented in its midst."""
+
 LEAST_CLIPS = 8
-"""Held-out clips of 2 T frames: a contest of fewer decides nothing."""
+"""That are held out: a contest on fewer decides nothing."""
 
 HELD_OUT = 0.25
 """Share of the footage, its end, that nothing is learnt from."""
 
 
 def least_frames(clip_length: int, held_out: float = HELD_OUT) -> int:
-    """Of normal footage, to fine-tune a model of clips of T frames: a window to learn from is T
-    frames and the T that follow, and as long is each of the LEAST_CLIPS that it is judged on; T
-    frames between the two parts are neither's."""
-    judged = LEAST_CLIPS * 2 * clip_length + clip_length
+    """Of normal footage, to fine-tune a model of clips of T frames. What is held out must hold
+    LEAST_CLIPS, and T frames before them that neither part has; the rest is windows to learn from,
+    each T frames and the T that follow."""
+    judged = LEAST_CLIPS * JUDGED_FRAMES + clip_length
     return -int(-judged // held_out)

@@ -64,7 +64,7 @@ def street(frames: int) -> np.ndarray:
     shown = np.full((frames, 64, 96), 230, np.uint8)
     for n, frame in enumerate(shown):
         column = n % 90
-        frame[40:48, column : column + 6] = 128
+        frame[40:50, column : column + 5] = 128
     return shown
 
 

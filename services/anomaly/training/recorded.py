@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from services.anomaly.training.footage import Recording
 from shared.clock import SECOND_US
 from shared.errors import Conflict
-from shared.recorded_clip import LEAST_CLIPS, RecordedClip
+from shared.recorded_clip import JUDGED_FRAMES, LEAST_CLIPS, RecordedClip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ LONGEST_GAP = 3.5
 
 @dataclass(frozen=True)
 class CameraFootage:
-    """learnt: recordings of 2 T frames or more. held_out: later ones, of 2 T or more.
+    """learnt: recordings of 2 T frames or more. held_out: later ones, of JUDGED_FRAMES or more.
     start_us, end_us: the first and last frame of all."""
 
     learnt: tuple[Recording, ...]
@@ -94,27 +94,27 @@ def divide(recordings: Sequence[Recording], held_out: float, *, clip: int) -> Ca
         spared.append(_part(recording, cut + clip if cut > 0 else 0, len(recording)))
     footage = CameraFootage(
         learnt=tuple(part for part in learnt if len(part) >= 2 * clip),
-        held_out=tuple(part for part in spared if len(part) >= 2 * clip),
+        held_out=tuple(part for part in spared if len(part) >= JUDGED_FRAMES),
         frames=frames,
         start_us=int(recordings[0].name) if recordings else 0,
         end_us=int(recordings[-1].frames[-1].stem) if recordings else 0,
     )
-    if not footage.learnt or len(clips_of(footage.held_out, clip)) < LEAST_CLIPS:
+    if not footage.learnt or len(clips_of(footage.held_out, JUDGED_FRAMES)) < LEAST_CLIPS:
         raise Conflict(
             f"{frames} normal frames are too little: a window to learn from takes {2 * clip} that"
-            f" follow one another, and the {held_out:.0%} held out must hold {LEAST_CLIPS} such"
-            " runs; record for longer",
+            f" follow one another, and the {held_out:.0%} held out must hold {LEAST_CLIPS} runs of"
+            f" {JUDGED_FRAMES}; record for longer",
             code="too_little_footage",
         )
     return footage
 
 
-def clips_of(recordings: Sequence[Recording], clip: int) -> list[Recording]:
-    """Runs of 2 T frames, none of which shares a frame with another."""
+def clips_of(recordings: Sequence[Recording], frames: int) -> list[Recording]:
+    """Runs of so many frames, none of which shares one with another."""
     return [
-        _part(recording, start, start + 2 * clip)
+        _part(recording, start, start + frames)
         for recording in recordings
-        for start in range(0, len(recording) - 2 * clip + 1, 2 * clip)
+        for start in range(0, len(recording) - frames + 1, frames)
     ]
 
 

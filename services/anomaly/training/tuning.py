@@ -36,6 +36,7 @@ from shared.durable_file import write_durably
 from shared.errors import Conflict
 from shared.model_store import ModelStore
 from shared.patience import OUTAGES
+from shared.recorded_clip import JUDGED_FRAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,7 @@ class Plan:
 
 
 def tune(params: TuningParams, context: JobContext) -> dict[str, Any]:
-    """Raises Conflict (`too_little_footage`, `not_trainable`)."""
+    """Raises Conflict (`too_little_footage`, `not_trainable`), Malformed (`nothing_to_invent`)."""
     done = context.folder / "result.json"
     if done.exists():
         result: dict[str, Any] = json.loads(done.read_text())
@@ -112,7 +113,7 @@ def _tune(params: TuningParams, context: JobContext, settings: AnomalySettings) 
     origin = Origin(base, params.camera_id, context.job_id, footage, params.held_out)
     candidate = candidate_of(trainer, plan.name, origin, context.folder / "candidate")
     context.checkpoint()
-    found = _contest(base, candidate, footage.held_out, clip, params.seed, context)
+    found = _contest(base, candidate, footage.held_out, params.seed, context)
     context.checkpoint()
     activated = False
     if found.is_won:
@@ -205,7 +206,7 @@ def _sample(learnt: Sequence[Recording], wanted: TrainingSettings) -> Tensor:
     drawn = clips[:: -(-len(clips) // STATISTICS_CLIPS)]
     pixels = [
         wanted.sight.clip(
-            [read_frame(path) for path in clip.frames[: wanted.frames]],
+            [read_frame(path) for path in clip.frames],
             width=wanted.side,
             height=wanted.side,
         )
@@ -218,7 +219,6 @@ def _contest(
     base: StoredModel,
     candidate: StoredModel,
     held_out: Sequence[Recording],
-    clip: int,
     seed: int,
     context: JobContext,
 ) -> Contest:
@@ -226,7 +226,8 @@ def _contest(
         context.report(TRAINED + (1 - TRAINED) * done / of, 1, f"contest: clip {done} of {of}")
         context.checkpoint()
 
-    return rivalry(base, candidate, clips_of(held_out, clip), seed=seed, report=report)
+    clips = clips_of(held_out, JUDGED_FRAMES)
+    return rivalry(base, candidate, clips, seed=seed, report=report)
 
 
 def _activated(plan: Plan, camera_id: str, context: JobContext, settings: AnomalySettings) -> bool:

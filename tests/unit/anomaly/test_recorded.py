@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from services.anomaly.training.footage import Recording, read_frame
+from services.anomaly.training.inventions import SHORTEST
 from services.anomaly.training.recorded import clips_of, divide, fetch
 from shared.blobs import FolderBlobs
 from shared.clock import SECOND_US
 from shared.errors import Conflict
-from shared.recorded_clip import clip_key, least_frames
+from shared.recorded_clip import JUDGED_FRAMES, clip_key, least_frames
 from tests.tiny_stae import FPS, FRAMES, START_US, record, street
 
 FOOTAGE = "footage/gate/1"
@@ -53,23 +54,28 @@ async def test_a_clip_that_cannot_be_read_is_a_gap(tmp_path):
 
 
 def test_the_end_is_held_out_with_a_clip_between():
-    found = divide([recording(*range(1000))], 0.25, clip=8)
+    found = divide([recording(*range(4000))], 0.25, clip=8)
     learnt, held_out = numbers_in(found.learnt), numbers_in(found.held_out)
-    assert learnt == list(range(750))
-    assert held_out == list(range(758, 1000))
-    assert (found.frames, found.start_us, found.end_us) == (1000, 0, 999)
+    assert learnt == list(range(3000))
+    assert held_out == list(range(3008, 4000))
+    assert (found.frames, found.start_us, found.end_us) == (4000, 0, 3999)
 
 
 def test_what_is_held_out_is_later_than_all_that_is_learnt_whatever_the_pieces():
-    pieces = [recording(*range(start, start + 90)) for start in range(0, 1000, 100)]
+    pieces = [recording(*range(start, start + 110)) for start in range(0, 4800, 120)]
     found = divide(pieces, 0.25, clip=8)
     assert max(numbers_in(found.learnt)) + 8 <= min(numbers_in(found.held_out))
-    assert all(len(one) >= 16 for one in (*found.learnt, *found.held_out))
+    assert all(len(one) >= 16 for one in found.learnt)
+    assert all(len(one) >= JUDGED_FRAMES for one in found.held_out)
 
 
 def test_clips_to_be_judged_on_share_no_frame():
-    clips = clips_of([recording(*range(40)), recording(*range(50, 60))], 8)
+    clips = clips_of([recording(*range(40)), recording(*range(50, 60))], 16)
     assert [numbers_in([clip]) for clip in clips] == [list(range(16)), list(range(16, 32))]
+
+
+def test_what_a_model_is_judged_on_is_long_enough_for_an_invention():
+    assert JUDGED_FRAMES >= SHORTEST
 
 
 def test_the_stated_least_is_enough_and_less_is_refused():

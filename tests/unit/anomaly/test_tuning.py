@@ -24,7 +24,7 @@ from shared.model_store import ActivationMap, ModelStore
 from tests.dummy_models import halving_autoencoder
 from tests.tiny_stae import FPS, FRAMES, SIDE, record, street, untaught
 
-STEPS, CUT_OFF_AT = 60, 55
+FILMED, STEPS, CUT_OFF_AT = 3200, 60, 55
 FOOTAGE = "footage/gate/1"
 
 
@@ -44,7 +44,7 @@ def home(shipped, redis_server, tmp_path, monkeypatch):
     monkeypatch.setenv("ANOMALY_MODEL", "stae-tiny")
     monkeypatch.setenv("BUS_URL", redis_server.url)
     asyncio.run(flush(redis_server.url))
-    record(tmp_path / "blobs", FOOTAGE, street(800))
+    record(tmp_path / "blobs", FOOTAGE, street(FILMED))
     (tmp_path / "job").mkdir()
     return tmp_path
 
@@ -107,7 +107,7 @@ def check_card(home, result) -> None:
     lineage = card.settings["lineage"]
     assert (lineage["base"], lineage["base_digest"]) == ("stae-tiny", base.digest)
     assert (lineage["camera_id"], lineage["job_id"]) == ("gate", "01JOB")
-    assert (lineage["frames"], card.training_steps) == (800, STEPS)
+    assert (lineage["frames"], card.training_steps) == (FILMED, STEPS)
     assert card.metrics["contest_auc"] == round(result["contest"]["candidate"]["auc"], 4)
     assert 0 < card.anomaly.frame.q50 < base.card.anomaly.frame.q50, "read on held-out footage"
     scorer = Scorer(stored, open_session(stored.path, provider=Provider.CPU))
@@ -132,7 +132,7 @@ def test_too_little_footage_is_refused_by_name(home):
 def test_a_model_that_is_no_stae_cannot_be_gone_on_from(home, monkeypatch):
     halving_autoencoder(home / "models")
     monkeypatch.setenv("ANOMALY_MODEL", "halves")
-    record(home / "blobs", "footage/gate/2", np.tile(street(90), (20, 1, 1)), clip=16)
+    record(home / "blobs", "footage/gate/2", street(FILMED), clip=16)
     with pytest.raises(Conflict) as refused:
         tune(params(footage="footage/gate/2"), Watched(home / "job"))
     assert refused.value.code == "not_trainable"

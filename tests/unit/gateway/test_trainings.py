@@ -238,10 +238,10 @@ async def test_a_camera_has_one_training_at_a_time(gateway, gate):
 
 
 async def test_too_little_footage_is_refused_with_the_least_that_will_do(gateway, gate):
-    answer = await gateway.api.post(f"{URL}/train", json={"minutes": 3})
+    answer = await gateway.api.post(f"{URL}/train", json={"minutes": 10})
     assert (answer.status_code, answer.json()["code"]) == (422, "too_little_footage")
     assert f"{least_frames(16) / 5 / 60:.1f} minutes" in answer.json()["detail"]
-    assert (await gateway.api.post(f"{URL}/train", json={"minutes": 4})).status_code == 202
+    assert (await gateway.api.post(f"{URL}/train", json={"minutes": 11})).status_code == 202
 
 
 async def test_a_recording_that_gets_too_little_in_time_is_given_up(gateway, gate):
