@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from alembic import command
 from alembic.config import Config
@@ -45,6 +47,10 @@ INTEGERS = {int: BigInteger}
 """Type map of every service's declarative base: times and counts have 64 bits."""
 
 
+LONGEST_FAREWELL_S = 10.0
+"""A connection that somebody still uses is not waited for any longer."""
+
+
 def new_metadata() -> MetaData:
     """Metadata for one service's tables, with named constraints that migrations can drop."""
     return MetaData(naming_convention=NAMING)
@@ -74,12 +80,17 @@ class Database:
             pool_pre_ping=not self.is_sqlite,
             connect_args=connecting,
         )
+        self._threads: WeakSet[Thread] = WeakSet()
         if self.is_sqlite:
-            _tame_sqlite(self._engine.sync_engine)
+            _tame_sqlite(self._engine.sync_engine, self._threads)
         self._writing_engine = self._engine.execution_options(begins_immediate=True)
 
     async def close(self) -> None:
         await self._engine.dispose()
+        # A connection that was cancelled in mid-statement ends with that statement, in its own
+        # thread, and tells the loop, which must still be there.
+        for thread in list(self._threads):
+            await asyncio.to_thread(thread.join, LONGEST_FAREWELL_S)
 
     async def ping(self) -> None:
         """Raises Unavailable where the database is away."""
@@ -173,9 +184,12 @@ def _make_folder_of(url: str) -> None:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _tame_sqlite(engine: Any) -> None:
+def _tame_sqlite(engine: Any, threads: WeakSet[Thread]) -> None:
+    """threads: those of all connections are added."""
+
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:
+        threads.add(connection.driver_connection._thread)
         # The driver would begin transactions on its own, and late; begin() below does it.
         connection.isolation_level = None
         cursor = connection.cursor()

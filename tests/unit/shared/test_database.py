@@ -96,7 +96,26 @@ async def test_writers_that_are_cancelled_anywhere_leave_no_lock_behind(database
     await asyncio.wait_for(increment(), 20)
     assert await counter(database) == before + 1
     await database.close()
-    await until(no_driver_works)
+    assert no_driver_works()
+
+
+async def test_a_connection_that_was_cancelled_in_mid_statement_has_ended_when_its_database_has(
+    sqlite_url,
+):
+    database = Database(sqlite_url)
+    await database.ping()
+
+    async def dawdle():
+        async with database.reading() as session:
+            counting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT :last)"
+            await session.execute(text(f"{counting} SELECT count(*) FROM n"), {"last": 3_000_000})
+
+    slow = asyncio.create_task(dawdle())
+    await asyncio.sleep(0.05)
+    slow.cancel()
+    await asyncio.wait([slow], timeout=0)
+    await database.close()
+    assert no_driver_works()
 
 
 async def test_a_database_that_is_locked_for_too_long_is_unavailable(database, database_url):
