@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -25,6 +24,7 @@ from shared.patience import will_pass
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from threading import Thread
 
     from sqlalchemy import Connection
     from sqlalchemy.orm import DeclarativeBase
