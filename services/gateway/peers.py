@@ -17,9 +17,11 @@ SERVICE_KEY_S = 24 * 3600.0
 
 
 class Peer:
-    """Another service, asked with a key of our own. name: what it is called in problems."""
+    """Another service, asked with a key of our own. name: what it is called in problems. cure: of
+    its being away, where there is one to know."""
 
     name = "the other service"
+    cure = ""
 
     def __init__(self, client: httpx.AsyncClient, keys: Keys) -> None:
         self._client = client
@@ -55,7 +57,7 @@ class Peer:
                 method, path, headers=headers | {"X-API-Key": self._secret}, **request
             )
         except httpx.TransportError as error:
-            raise Unavailable(f"{self.name} is away: {error}") from error
+            raise Unavailable(f"{self.name} is away: {error}{self.cure}") from error
 
     def _error_of(self, response: httpx.Response) -> CityBrainError:
         try:
@@ -102,6 +104,7 @@ class TrainingPeer(Peer):
     (`not_installed`: where it cannot train, and why)."""
 
     name = "the service that trains"
+    cure = " (in the composition: docker compose --profile training up -d)"
 
     async def check(self) -> None:
         """Raises Unavailable where no job could be created."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MARGIN = 0.01
 """The candidate's AUC must be higher by so much: less is worth no new baseline."""
 
+CHANCE = 0.5
+"""AUC of a model that tells nothing: one that knows no better has learnt something else."""
+
 FALSE_ALARMS = 0.01
 """Share of normal frames above the threshold at which both models' recall is read."""
 
@@ -62,6 +65,8 @@ def contest(serving: Sequence[ScoredVideo], candidate: Sequence[ScoredVideo]) ->
     faults = []
     if gain < MARGIN:
         faults.append(f"its AUC is higher by {gain:.4f}, and must be by {MARGIN}")
+    if other.auc <= CHANCE:
+        faults.append(f"its AUC of {other.auc:.3f} is no better than chance")
     if interval.low <= 0:
         faults.append("with other clips of the camera it might be no better")
     if other.recall < one.recall:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from services.anomaly.training.footage import Recording
     from shared.model_store import StoredModel
 
-MOST_CLIPS = 60
+MOST_CLIPS = 40
 """Spread evenly over what is held out: more narrow the interval by less than they cost."""
 
 
@@ -80,7 +80,7 @@ def takes_of(clip: Recording, random: np.random.Generator) -> list[Take]:
     for kind in INVENTORS:
         found = invent(kind, frames, random)
         if found is not None:
-            shown = (found.masks & watched).any(axis=(1, 2))
+            shown = np.any(found.masks & watched, axis=(1, 2))
             takes.append(Take(found.frames, shown, invented=True))
     return takes
 

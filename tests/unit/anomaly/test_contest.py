@@ -68,6 +68,13 @@ def test_a_higher_auc_with_a_heavier_tail_of_normal_errors_does_not_win():
     assert [fault for fault in found.faults if f"{FALSE_ALARMS:.0%} false alarms" in fault]
 
 
+def test_what_is_no_better_than_chance_does_not_win_however_bad_the_other_is():
+    found = contest(clips(-0.5), clips(-0.05, seed=1))
+    assert found.gain > MARGIN
+    assert found.interval.low > 0
+    assert found.faults == (f"its AUC of {found.candidate.auc:.3f} is no better than chance",)
+
+
 def test_a_standing_is_what_its_words_say():
     video = ScoredVideo("a", np.arange(200.0), np.arange(200) >= 100)
     standing = standing_of([video])
