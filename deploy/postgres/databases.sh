@@ -3,7 +3,7 @@
 # Changes nothing that is there already but the passwords: to renew one, change it in .env and start again.
 set -eu
 
-for service in gateway reid synthetic; do
+for service in gateway anomaly reid synthetic; do
   # By the environment: arguments can be read by every user of the host.
   SERVICE_PASSWORD=$(printenv "$(printf %s "$service" | tr a-z A-Z)_DATABASE_PASSWORD")
   export SERVICE_PASSWORD

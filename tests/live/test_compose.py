@@ -17,8 +17,15 @@ from tests.live.conftest import GPU, ROOT, new_env
 
 pytestmark = pytest.mark.docker
 
-PROFILES = ("ingest", "monitoring", "tools")
-ONE_SHOT = {"databases", "init-gateway", "init-reid", "init-synthetic", "admin-key"}
+PROFILES = ("ingest", "monitoring", "tools", "training")
+ONE_SHOT = {
+    "databases",
+    "init-gateway",
+    "init-reid",
+    "init-synthetic",
+    "init-trainer",
+    "admin-key",
+}
 DOORS = {"edge", "grafana"}
 SETTINGS = {
     "gateway": GatewaySettings,
@@ -29,11 +36,19 @@ SETTINGS = {
 DECIDED_BY_THE_IMAGE = {"CITYBRAIN_HOME", "MODELS_FOLDER", "HOST", "PORT"}
 OF_THE_EMBEDDED_CITY = {"INSTANCE"}
 NOBODYS = DECIDED_BY_THE_IMAGE | OF_THE_EMBEDDED_CITY
+OF_TRAINING = {"TRAINING_THREADS", "TRAINING_WAITS_AT"}
 NOT_SET = dict.fromkeys(SETTINGS, NOBODYS) | {
-    "anomaly": NOBODYS | {"DATABASE_URL"},  # it has none
+    "anomaly": NOBODYS | {"DATABASE_URL", "ANOMALY_ROLES"} | OF_TRAINING,  # it scores alone
     "synthetic": NOBODYS | {"BLOBS_FOLDER"},  # it stores none
 }
-DECIDED_BY_COMPOSE = {"BUS_URL", "FRAMES_URL", "DATABASE_URL", "BLOBS_FOLDER", "REID_URL"}
+DECIDED_BY_COMPOSE = {
+    "BUS_URL",
+    "FRAMES_URL",
+    "DATABASE_URL",
+    "BLOBS_FOLDER",
+    "REID_URL",
+    "TRAINING_URL",
+}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +128,7 @@ def test_a_new_env_has_a_password_of_its_own_behind_every_name():
     first, second = new_env(), new_env()
     passwords = re.findall(r"^\w+_PASSWORD=(\w+)$", first + second, re.MULTILINE)
 
-    assert len(passwords) == len(set(passwords)) == 12
+    assert len(passwords) == len(set(passwords)) == 14
     assert min(map(len, passwords)) >= 48
 
 
@@ -125,6 +140,32 @@ def test_every_setting_of_a_service_can_be_set_and_is_explained(services, name):
     assert fields <= set(services[name]["environment"])
     for field in fields - DECIDED_BY_COMPOSE:
         assert re.search(rf"^(# )?{field}=", example, re.MULTILINE), field
+
+
+def test_the_trainer_trains_beside_the_anomaly_service_and_shares_its_models(services):
+    trainer, anomaly, gateway = (services[name] for name in ("trainer", "anomaly", "gateway"))
+    example = (ROOT / "deploy" / "env.example").read_text()
+
+    assert trainer["profiles"] == ["training"]
+    assert trainer["environment"]["ANOMALY_ROLES"] == '["train"]'
+    assert trainer["build"]["args"]["ACCELERATOR"] == "cpu,train"
+    assert gateway["environment"]["TRAINING_URL"] == "http://trainer:8000"
+    for field in OF_TRAINING:
+        assert field in trainer["environment"]
+        assert f"# {field}=" in example
+    assert [_writes_models(one) for one in (trainer, anomaly, gateway)] == [True, False, False]
+
+
+def _writes_models(service: dict) -> bool:
+    """Whether the service may; both spellings of a volume. Raises where it has no models."""
+    (mode,) = [
+        volume.partition("/models:")[2]
+        if isinstance(volume, str)
+        else "ro" * volume.get("read_only", False)
+        for volume in service["volumes"]
+        if "/var/lib/citybrain/models" in str(volume)
+    ]
+    return mode != "ro"
 
 
 def _variables(settings: type[BaseModel]) -> Iterator[str]:
