@@ -35,7 +35,7 @@ class TuningParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    camera_id: str
+    camera_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     footage: str
     fps: Annotated[float, Field(gt=0)]
     unwatched: tuple[Polygon, ...] = ()

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from services.anomaly.scorer import Scorer
 from services.anomaly.settings import AnomalySettings
@@ -164,6 +165,12 @@ def test_training_goes_on_from_what_the_file_draws(shipped, training):
         output = network(clips)
     assert np.abs(output.reconstruction.numpy() - expected).max() < 1e-4
     assert torch.equal(output.prediction, output.reconstruction)
+
+
+@pytest.mark.parametrize("camera_id", ["", "../gate", "gate/../..", "Gate", "a" * 65])
+def test_a_camera_s_id_becomes_part_of_a_path_and_is_looked_at_first(camera_id):
+    with pytest.raises(ValidationError):
+        params(camera_id=camera_id)
 
 
 def test_a_service_that_only_scores_says_who_trains():
