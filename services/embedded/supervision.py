@@ -115,7 +115,9 @@ class EmbeddedCity:
             variables = {} if name == "redis" else self.layout.environment(name)
             config[f"program:{name}"] = {
                 "command": shlex.join(command),
-                "environment": ",".join(f'{key}="{value}"' for key, value in variables.items()),
+                "environment": ",".join(
+                    f"{key}={_quoted(value)}" for key, value in variables.items()
+                ),
                 "autorestart": "true",
                 "startsecs": "2",
                 "startretries": "1000",
@@ -190,3 +192,8 @@ class EmbeddedCity:
             # Its children are tethered to it: they go with it.
             os.killpg(supervisor.pid, signal.SIGKILL)
             supervisor.wait()
+
+
+def _quoted(value: str) -> str:
+    """As supervisord reads it: either quote, and no way to escape one."""
+    return f"'{value}'" if '"' in value else f'"{value}"'

@@ -249,3 +249,12 @@ async def _get(api, path: str) -> httpx.Response:
     response = await api.get(path)
     response.raise_for_status()
     return response
+
+
+async def test_the_quickstart_trains(api):
+    camera = {"id": "of-its-own", "name": "with weights of its own"}
+    assert (await api.post("/v1/cameras", json=camera)).status_code == 201
+    begun = await api.post("/v1/baselines/of-its-own/train", json={"minutes": 11})
+    assert begun.status_code == 202, begun.text
+    assert begun.json()["state"] == "recording"
+    assert (await api.delete(begun.headers["location"])).json()["cancel_requested"]
