@@ -60,13 +60,7 @@ def create_app(settings: AnomalySettings) -> FastAPI:
             ModelStore(*settings.model_folders),
             bus,
             Scorer,
-            RackSettings(
-                default=settings.anomaly_model,
-                provider=settings.inference_provider,
-                precision=settings.inference_precision,
-                lanes=settings.inference_lanes,
-                threads=settings.inference_threads,
-            ),
+            _rack(settings),
             health.vital("model"),
         )
         async with Batcher(_score, _policy(settings)) as score:
@@ -126,6 +120,16 @@ def _training(database: Database, bus: Bus, health: Health) -> Tasks:
         "schema": lambda: watch_schema(database, MIGRATIONS, health.vital("schema")),
         "jobs": worker.run,
     }
+
+
+def _rack(settings: AnomalySettings) -> RackSettings:
+    return RackSettings(
+        default=settings.anomaly_model,
+        provider=settings.inference_provider,
+        precision=settings.inference_precision,
+        lanes=settings.inference_lanes,
+        threads=settings.inference_threads,
+    )
 
 
 def _policy(settings: AnomalySettings) -> BatchPolicy:

@@ -101,30 +101,9 @@ class City:
         await self.database.close()
 
     def tasks(self) -> Tasks:
-        """What runs beside the routes. The leader's work is done by one gateway at a time."""
-        keeper = EvidenceKeeper(self.database, self.bus, self.blobs, self.quiet, self.relay)
-        scores = ScoreComposer(
-            self.database,
-            self.bus,
-            keeper,
-            self.quiet,
-            self.recorder,
-            self.relay,
-            self.settings.alarm,
-            self.settings.tampering_alarm,
-        )
+        """What runs beside the routes."""
+        scores = self._score_composer()
         people = PeopleComposer(self.database, self.relay)
-        clock = Clock(
-            self.database,
-            self.bus,
-            scores,
-            self.relay,
-            self.settings.offline_after_s,
-            self.health.vital("clock"),
-        )
-        conductor = TrainingConductor(
-            self.database, self.blobs, self.training, self.health.vital("trainings")
-        )
         sweeper = Sweeper(
             self.bus, self.windows, self.registry, self.settings, self.health.vital("sweeper")
         )
@@ -152,6 +131,36 @@ class City:
             "feed": self.feed.run,
             "sweeper": sweeper.run,
             "backlog": BacklogGauge(self.bus, self.health.vital("backlog")).run,
+            **self._led(scores),
+        }
+
+    def _score_composer(self) -> ScoreComposer:
+        keeper = EvidenceKeeper(self.database, self.bus, self.blobs, self.quiet, self.relay)
+        return ScoreComposer(
+            self.database,
+            self.bus,
+            keeper,
+            self.quiet,
+            self.recorder,
+            self.relay,
+            self.settings.alarm,
+            self.settings.tampering_alarm,
+        )
+
+    def _led(self, scores: ScoreComposer) -> Tasks:
+        """The leader's work, done by one gateway at a time."""
+        clock = Clock(
+            self.database,
+            self.bus,
+            scores,
+            self.relay,
+            self.settings.offline_after_s,
+            self.health.vital("clock"),
+        )
+        conductor = TrainingConductor(
+            self.database, self.blobs, self.training, self.health.vital("trainings")
+        )
+        return {
             "relay": lambda: self._leadership("relay").run(self.relay.run),
             "clock": lambda: self._leadership("clock").run(clock.run),
             "trainings": lambda: self._leadership("trainings").run(conductor.run),

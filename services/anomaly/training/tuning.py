@@ -10,7 +10,8 @@ import json
 import shutil
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -39,7 +40,7 @@ from shared.patience import OUTAGES
 from shared.recorded_clip import JUDGED_FRAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from services.anomaly.tuning import TuningParams
     from shared.jobs import JobContext
     from shared.model_store import StoredModel
+
+Found = TypeVar("Found")
 
 ON_WINDOWS = 0.8
 """Share of the steps on windows of half the side, each a quarter of the work; then whole frames."""
@@ -100,14 +103,15 @@ def _tune(params: TuningParams, context: JobContext, settings: AnomalySettings) 
     plan = _plan(params.camera_id, context, settings, store)
     base = store.load(plan.base)
     clip = _check_trainable(base)
-    recordings = fetch(
+    fetching = partial(
+        fetch,
         FolderBlobs(settings.blobs),
         params.footage,
         context.folder / "frames",
         fps=params.fps,
         unwatched=params.unwatched,
     )
-    footage = divide(recordings, params.held_out, clip=clip)
+    footage = divide(_patiently(fetching, context), params.held_out, clip=clip)
     trainer = _trained(base, footage, params, context, settings)
     context.report(TRAINED, 1, "exports the network and reads its errors on held-out footage")
     origin = Origin(base, params.camera_id, context.job_id, footage, params.held_out)
@@ -119,7 +123,9 @@ def _tune(params: TuningParams, context: JobContext, settings: AnomalySettings) 
     if found.is_won:
         card = candidate.card.model_copy(update=metrics_of(found, candidate.card))
         store.save(card, candidate.path)
-        activated = params.activate and _activated(plan, params.camera_id, context, settings)
+        activated = params.activate and _patiently(
+            lambda: take_over(plan.base, plan.name, params.camera_id, settings), context
+        )
     return _result(plan, footage, found, activated=activated)
 
 
@@ -128,7 +134,7 @@ def _plan(
 ) -> Plan:
     path = context.folder / "plan.json"
     if not path.exists():
-        base = serving_model(camera_id, settings)
+        base = _patiently(lambda: serving_model(camera_id, settings), context)
         plan = Plan(base, _free_name(store, base, camera_id))
         write_durably(path, json.dumps(asdict(plan)).encode())
     return Plan(**json.loads(path.read_text()))
@@ -230,13 +236,13 @@ def _contest(
     return rivalry(base, candidate, clips, seed=seed, report=report)
 
 
-def _activated(plan: Plan, camera_id: str, context: JobContext, settings: AnomalySettings) -> bool:
-    """Whether the new model serves the camera now. Hours of work are not lost to an outage."""
+def _patiently(act: Callable[[], Found], context: JobContext) -> Found:
+    """Hours of work are not lost to an outage of Redis or of the blob store."""
     while True:
         try:
-            return take_over(plan.base, plan.name, camera_id, settings)
+            return act()
         except OUTAGES as error:
-            context.note = f"waits to activate: {error}"[:256]
+            context.note = f"waits: {error}"[:256]
             context.checkpoint()
             time.sleep(1)
 
