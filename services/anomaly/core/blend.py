@@ -1,8 +1,8 @@
 """What the reconstruction says and what the motion says -> one error: the scorer STAE+.
 
-Each part is divided by what normal footage exceeds once in a thousand frames, and the parts are
-added, so that no part outweighs another by its unit (ours; Reiss and Hoshen, 2022, scale theirs by
-their range on normal footage, and add).
+Each part is divided by its range on normal footage, and the parts are added, so that no part
+outweighs another by its unit (as Reiss and Hoshen, 2022, do). A reconstruction's error is squared
+and a distance is not: its root is taken, lest one glaring frame drown all that moves oddly (ours).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, PositiveFloat
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from scipy.ndimage import uniform_filter1d
 
 from services.anomaly.core.density import Mixture
 from services.anomaly.core.motion import MotionSettings, motion_of
@@ -26,14 +27,17 @@ if TYPE_CHECKING:
 class Blend(BaseModel):
     """How STAE+ makes one error of two. A card keeps it in its settings, as `blend`.
 
-    mixture: of the traits of motion on normal footage. reconstruction_unit, motion_unit: what each
-    part exceeds once in a thousand frames when all is normal.
+    mixture: of the traits of motion on normal footage. motion_frames: over which the distances of
+    each place are averaged. steady: frames over which each part is. reconstruction_unit,
+    motion_unit: each part's range when all is normal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     motion: MotionSettings
     mixture: Mixture
+    motion_frames: PositiveInt = 9
+    steady: PositiveInt = 9
     reconstruction_unit: PositiveFloat = 1.0
     motion_unit: PositiveFloat = 1.0
 
@@ -44,6 +48,7 @@ class Blend(BaseModel):
         from all normal motion, on the grid of the reconstruction's errors."""
         motion = motion_of(clip, self.motion, intervals_s)
         maps = motion.spread(self.mixture.distances(motion.traits))
+        maps = uniform_filter1d(maps, self.motion_frames, axis=0, mode="nearest")
         # The largest of the cells that a patch touches: a thing is never made smaller.
         resized = [
             cv2.resize(_widened(one), (columns, rows), interpolation=cv2.INTER_NEAREST)
@@ -52,15 +57,20 @@ class Blend(BaseModel):
         return np.stack(resized)
 
     def maps(self, reconstruction: Maps, motion: Maps) -> Maps:
-        """Both (T, R, K) -> their sum, each in its unit."""
-        blended: Maps = reconstruction / self.reconstruction_unit + motion / self.motion_unit
+        """Squared errors and distances, both (T, R, K) -> their sum, each in its unit."""
+        drawn = np.sqrt(reconstruction) / self.reconstruction_unit
+        blended: Maps = drawn + motion / self.motion_unit
         return blended
 
     def parts(self, reconstruction: FrameErrors, motion: Maps) -> dict[str, FrameErrors]:
-        """(T,), (T, R, K) -> by name what adds up to each frame's error."""
-        return {
-            "reconstruction": reconstruction / self.reconstruction_unit,
+        """Squared errors (T,), distances (T, R, K) -> by name what adds up to a frame's error."""
+        parts = {
+            "reconstruction": np.sqrt(reconstruction) / self.reconstruction_unit,
             "motion": motion.max(axis=(1, 2)) / self.motion_unit,
+        }
+        return {
+            name: uniform_filter1d(values, self.steady, mode="nearest")
+            for name, values in parts.items()
         }
 
 

@@ -165,9 +165,9 @@ def plus_command(
     fps: Annotated[float, typer.Option(help="Frames a second of the footage.")] = 10.0,
     held_out: HeldOutOption = 0.2,
     score: ScoreOption = "max_patch",
-    moving: MovingOption = True,
-    smooth_patches: PatchesOption = 2,
-    smooth_frames: FramesOption = 3,
+    moving: MovingOption = False,
+    smooth_patches: PatchesOption = 1,
+    smooth_frames: FramesOption = 1,
     steady: SteadyOption = 1,
     seed: int = 0,
 ) -> None:

@@ -99,7 +99,8 @@ def blended(
 def _with_units(
     model: StoredModel, blend: Blend, scoring: Scoring, held_out: Sequence[Recording]
 ) -> Blend:
-    """The blend, its parts in units of what held-out footage exceeds once in a thousand frames."""
+    """The blend, its parts in units of their range on held-out footage, from the median to what
+    one frame in a thousand exceeds."""
     settings = {"reading": scoring.reading.model_dump(), "blend": blend.model_dump(mode="json")}
     changes = {
         "settings": model.card.settings | settings,
@@ -113,12 +114,12 @@ def _with_units(
         for _, errors in scored_windows(scorer, recording, stride=scoring.prior_stride)
         for parts in errors.parts
     ]
-    return blend.model_copy(
-        update={
-            f"{name}_unit": float(np.quantile([parts[name] for parts in frames], RARE))
-            for name in frames[0]
-        }
-    )
+    units = {}
+    for name in frames[0]:
+        usual, rare = np.quantile([parts[name] for parts in frames], [0.5, RARE])
+        # Where nothing ever moves there is no range: one step of the distance is then the unit.
+        units[f"{name}_unit"] = float(rare - usual) or 1.0
+    return blend.model_copy(update=units)
 
 
 def _nested(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
