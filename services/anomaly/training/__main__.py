@@ -16,6 +16,7 @@ from services.anomaly.core.flow import FlowSettings
 from services.anomaly.core.motion import MotionSettings
 from services.anomaly.core.sight import Colour, Sight
 from services.anomaly.models.stae_loss import PredictionWeights  # noqa: TC001 - typer reads it
+from services.anomaly.training.ablation import ablate
 from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.blending import blended
 from services.anomaly.training.curves import draw_curves
@@ -27,7 +28,7 @@ from services.anomaly.training.judge import JudgeSettings
 from services.anomaly.training.prior import Scoring, with_prior
 from services.anomaly.training.protocols import PREFIX, PROTOCOLS, test_set
 from services.anomaly.training.regimes import Regime, RegimeSettings
-from services.anomaly.training.report import figures, report, table
+from services.anomaly.training.report import figures, report, side_by_side, table
 from services.anomaly.training.settings import Precision, Stage, TrainingSettings
 from services.anomaly.training.shipping import Provenance, ship
 from services.anomaly.training.trainer import Trainer
@@ -252,6 +253,25 @@ def evaluate_command(
         store.save(card, stored.path)
     if as_json:
         print(json.dumps(report(found, fps=fps)))
+
+
+@app.command("ablate")
+def ablate_command(
+    data: Annotated[Path, typer.Option(help="As for `evaluate`; invented footage, to choose by.")],
+    model: Annotated[str, typer.Option(help="Name in the store.")],
+    models: Annotated[Path, typer.Option(help="The store's folder.")] = Path("models"),
+    protocol: Annotated[str, typer.Option(help=" or ".join(PROTOCOLS) + ".")] = "folder",
+    stride: Annotated[int, typer.Option(help="Between windows, offline.", min=1)] = REGIMES.stride,
+) -> None:
+    """Reads one model's errors in several ways, and prints what each is worth."""
+    regimes = RegimeSettings(stride)
+    rows = ablate(
+        ModelStore(models).load(model),
+        test_set(protocol, data),
+        EvaluationSettings(regimes, JudgeSettings()),
+        say=lambda line: print(line, flush=True),
+    )
+    print("\n".join(side_by_side(rows)))
 
 
 def _command(data: list[Path], models: Sequence[Path] = ()) -> str:

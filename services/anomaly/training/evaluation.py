@@ -64,11 +64,11 @@ def evaluate(
     """say: hears a line for every clip. Raises Malformed (`clip_too_short`, `masks_mismatch`,
     `one_class`)."""
     scorer = Scorer(model, open_session(model.path, provider=Provider.CPU))
-    whole = [_whole(clip.recording, scorer, tests) for clip in tests.clips]
+    whole = [whole_recording(clip.recording, scorer, tests) for clip in tests.clips]
     started = time.perf_counter()
     traces = []
     for clip, recording in zip(tests.clips, whole, strict=True):
-        traces.append(_traces(scorer, recording, len(clip.recording), settings.regimes))
+        traces.append(traces_of(scorer, recording, len(clip.recording), settings.regimes))
         mean = traces[-1][Regime.SERVED].errors.mean()
         say(f"{recording.name}  {len(clip.recording)} frames, mean error {mean:.5f}")
     elapsed_s = time.perf_counter() - started
@@ -89,12 +89,13 @@ def evaluate(
     )
 
 
-def _whole(recording: Recording, scorer: Scorer, tests: TestSet) -> Recording:
+def whole_recording(recording: Recording, scorer: Scorer, tests: TestSet) -> Recording:
+    """As the scorer meets it: padded where the protocol does so."""
     return padded(recording, to=scorer.frames_per_clip) if tests.pads else recording
 
 
-def _traces(scorer: Scorer, whole: Recording, frames: int, settings: RegimeSettings) -> Traces:
-    """frames: of the recording before it was padded."""
+def traces_of(scorer: Scorer, whole: Recording, frames: int, settings: RegimeSettings) -> Traces:
+    """What a scorer says of a recording. frames: of it, before it was padded."""
     traces = model_traces(scorer, whole, settings)
     return {regime: trace.after(len(whole) - frames) for regime, trace in traces.items()}
 

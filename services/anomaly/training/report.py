@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from services.anomaly.training.regimes import Regime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from services.anomaly.training.evaluation import Evaluation
     from services.anomaly.training.judge import Row, Rows
@@ -20,12 +20,7 @@ CONVENTIONS = ("video_normalised", "raw", "macro")
 
 def table(model: str, found: Evaluation, *, fps: float) -> str:
     """fps: of the footage, for alarms per hour."""
-    lines = ["AUC [95 % of resamples of whole clips] / EER"]
-    lines.append(_line("", "", ["video-normalised", "raw", "macro"]))
-    scorers = {model: found.model, **found.baselines}
-    for name, rows in scorers.items():
-        lines += [_line(name, regime, _cells(row)) for regime, row in rows.items()]
-    lines += _localisation(scorers)
+    lines = list(side_by_side({model: found.model, **found.baselines}))
     alarms = found.alarms
     lines.append(
         f"as served, at the card's q999: {alarms.found} of {alarms.events} events found,"
@@ -35,6 +30,15 @@ def table(model: str, found: Evaluation, *, fps: float) -> str:
     lines += found.remarks
     lines.append(f"{found.frames} frames; {found.frames_per_s:.0f} frames/s through the scorer")
     return "\n".join(lines)
+
+
+def side_by_side(scorers: Mapping[str, Rows]) -> Iterator[str]:
+    """Lines of a table. scorers: by name, in their order."""
+    yield "AUC [95 % of resamples of whole clips] / EER"
+    yield _line("", "", ["video-normalised", "raw", "macro"])
+    for name, rows in scorers.items():
+        yield from (_line(name, regime, _cells(row)) for regime, row in rows.items())
+    yield from _localisation(scorers)
 
 
 def figures(found: Evaluation, *, fps: float) -> dict[str, float]:
@@ -85,7 +89,7 @@ def _of_row(row: Row) -> Iterator[tuple[str, float]]:
 
 
 def _line(name: str, regime: str, cells: list[str]) -> str:
-    return f"{name:30}{regime:11}" + "".join(f"{cell:>28}" for cell in cells)
+    return f"{name:32}{regime:11}" + "".join(f"{cell:>28}" for cell in cells)
 
 
 def _cells(row: Row) -> list[str]:
@@ -97,7 +101,7 @@ def _cells(row: Row) -> list[str]:
     return cells
 
 
-def _localisation(scorers: dict[str, Rows]) -> Iterator[str]:
+def _localisation(scorers: Mapping[str, Rows]) -> Iterator[str]:
     located = [
         (name, regime, row.localisation)
         for name, rows in scorers.items()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from services.anomaly.models.stae import Stae
 from services.anomaly.scorer import Scorer
 from services.anomaly.training.__main__ import app
+from services.anomaly.training.ablation import BLENDED, RECONSTRUCTION
 from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.export import TOLERANCE, export
 from services.anomaly.training.footage import read_frame, recordings
@@ -267,3 +269,36 @@ def test_plus_learns_what_pace_is_normal(tmp_path, monkeypatch):
         for recording in recordings(tmp_path / "walks", "Test")
     )
     assert np.median(walk.frame_errors) < prior.q999 < np.median(rush.frame_errors)
+
+
+def test_an_ablation_reads_a_model_in_every_way_and_as_the_evaluation_does(tmp_path):
+    for n, speed in enumerate((1, 2, 1.5, 2.5)):
+        write_walk(tmp_path / "walks" / "Train" / f"{n}", speed)
+    for name, speed in (("rush", 8), ("walk", 2)):
+        write_walk(tmp_path / "walks" / "Test" / name, speed, frames=16)
+    np.save(tmp_path / "walks" / "labels.npy", np.repeat([1, 0], 16))
+    plain = halving_autoencoder(tmp_path / "models")
+    ways = ["--data", str(tmp_path / "walks")]
+    runner = CliRunner()
+    model = ["--model", str(tmp_path / "models" / "halves"), "--held-out", "0.25"]
+    out = ["--out", str(tmp_path / "models" / "plus")]
+    assert runner.invoke(app, ["plus", *ways, *model, *out]).exit_code == 0
+    ways += ["--models", str(tmp_path / "models"), "--model"]
+
+    def rows(command, name):
+        """Name and regime -> the row's figures."""
+        told = runner.invoke(app, [command, *ways, name])
+        assert told.exit_code == 0, told.output
+        shape = re.compile(r"(\S.*?) +(offline|as served) +(\S.*)")
+        found = [shape.fullmatch(line) for line in told.output.splitlines()]
+        return {(row[1], row[2]): row[3] for row in found if row}
+
+    read = rows("ablate", "plus")
+    names = [variant.name for variant in RECONSTRUCTION + BLENDED]
+    assert list(dict.fromkeys(name for name, _ in read)) == names
+    judged = rows("evaluate", "plus")
+    for regime in ("offline", "as served"):
+        assert read["STAE+", regime] == judged["plus", regime]
+        assert read["motion alone", regime] != read["mean error (the paper)", regime]
+    plain_rows = rows("ablate", plain.card.name)
+    assert {name for name, _ in plain_rows} == {variant.name for variant in RECONSTRUCTION}

@@ -1,0 +1,122 @@
+"""One trained model, its errors read in several ways -> what each way is worth.
+
+The network runs once for all of them; only what is made of its reconstructions differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from services.anomaly.core.error_map import Reading
+from services.anomaly.scorer import Scorer, blend_of
+from services.anomaly.training.evaluation import traces_of, whole_recording
+from services.anomaly.training.judge import Judge
+from shared.errors import Malformed
+from shared.inference import Provider, open_session
+from shared.model_store import StoredModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from numpy.typing import NDArray
+
+    from services.anomaly.core.error_map import FrameScoring
+    from services.anomaly.training.evaluation import EvaluationSettings
+    from services.anomaly.training.judge import Rows
+    from services.anomaly.training.protocols import TestSet
+    from shared.inference import Session
+    from shared.model_store import ModelCard
+
+AS_IN_THE_PAPER = Reading()
+NOTHING = float("inf")
+"""A part in this unit adds nothing."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of reading a model's errors. blend: changes of the card's; None: no blend at all."""
+
+    name: str
+    score: FrameScoring
+    reading: Reading = AS_IN_THE_PAPER
+    blend: dict[str, Any] | None = None
+
+    def of(self, card: ModelCard) -> ModelCard:
+        """The card as this variant has it. Its prior is no longer true."""
+        settings = card.settings | {"reading": self.reading.model_dump()}
+        blend = settings.pop("blend", None)
+        if self.blend is not None and blend is not None:
+            settings["blend"] = blend | self.blend
+        if card.anomaly is None:
+            raise Malformed(f"{card.name} scores no anomalies", code="no_anomaly_model")
+        prior = card.anomaly.model_copy(update={"score": self.score})
+        return card.model_copy(update={"settings": settings, "anomaly": prior})
+
+
+RECONSTRUCTION = (
+    Variant("mean error (the paper)", "mean"),
+    Variant("largest patch", "max_patch"),
+    Variant("largest region", "largest_region"),
+    Variant("largest patch of what moves", "max_patch", Reading(moving=True)),
+    Variant("largest patch, maps smoothed", "max_patch", Reading(patches=2, frames=3)),
+    Variant("largest patch, steadied", "max_patch", Reading(steady=9)),
+)
+BLENDED = (
+    Variant("motion alone", "max_patch", blend={"reconstruction_unit": NOTHING}),
+    Variant(
+        "motion alone, nothing averaged",
+        "max_patch",
+        blend={"reconstruction_unit": NOTHING, "motion_frames": 1, "steady": 1},
+    ),
+    Variant("STAE+ with the mean error", "mean", blend={}),
+    Variant("STAE+, nothing averaged", "max_patch", blend={"motion_frames": 1, "steady": 1}),
+    Variant("STAE+", "max_patch", blend={}),
+)
+
+
+def ablate(
+    model: StoredModel, tests: TestSet, settings: EvaluationSettings, say: Callable[[str], None]
+) -> dict[str, Rows]:
+    """Rows by the variants' names; those of the blend where the model has one.
+
+    say: hears each variant's name when it begins. Raises as `evaluate`.
+    """
+    session = _Remembering(open_session(model.path, provider=Provider.CPU))
+    variants = RECONSTRUCTION + (BLENDED if blend_of(model.card) else ())
+    judge = Judge(tests, settings.judge)
+    rows = {}
+    for variant in variants:
+        say(variant.name)
+        scorer = Scorer(StoredModel(variant.of(model.card), model.path.parent), session)
+        traces = [
+            traces_of(
+                scorer,
+                whole_recording(clip.recording, scorer, tests),
+                len(clip.recording),
+                settings.regimes,
+            )
+            for clip in tests.clips
+        ]
+        rows[variant.name] = judge.rows(traces)
+    return rows
+
+
+class _Remembering:
+    """A session that computes no batch twice. Answers are kept in half precision, which is off by
+    less than a sixteenth of a gray level."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.provider, self.precision = session.provider, session.precision
+        self._answers: dict[bytes, list[NDArray[np.float16]]] = {}
+
+    def __call__(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        asked = blake2b(batch.tobytes(), digest_size=16).digest()
+        if asked not in self._answers:
+            self._answers[asked] = [one.astype(np.float16) for one in self._session(batch)]
+        return [one.astype(np.float32) for one in self._answers[asked]]
