@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from services.anomaly.core.blend import Blend
-from services.anomaly.core.clip import Clip, gray_clip, to_network_input
+from services.anomaly.core.clip import Clip, to_network_input
 from services.anomaly.core.error_map import (
     Reading,
     frame_errors,
@@ -20,6 +20,7 @@ from services.anomaly.core.error_map import (
     patch_errors,
     smooth,
 )
+from services.anomaly.core.flow import Flow
 from services.anomaly.core.regions import abnormal_regions
 from services.anomaly.core.sight import Sight
 from shared.clock import SECOND_US
@@ -124,34 +125,37 @@ class Scorer:
         channels = self._sight.channels
         shape = (len(views), channels, self.frames_per_clip, self.height, self.width)
         batch = np.empty(shape, dtype=np.float32)
-        for clip, view in zip(batch, views, strict=True):
-            self._prepare(view, clip)
+        flows = [Flow(view.frames, view.intervals_s) for view in views]
+        for clip, view, flow in zip(batch, views, flows, strict=True):
+            self._prepare(view, flow, clip)
         (reconstructions,) = self._session(batch)
         return [
-            self._judge(view, clip, reconstruction, with_reconstruction)
-            for view, clip, reconstruction in zip(views, batch, reconstructions, strict=True)
+            self._judge(view, flow, clip, reconstruction, with_reconstruction)
+            for view, flow, clip, reconstruction in zip(
+                views, flows, batch, reconstructions, strict=True
+            )
         ]
 
-    def _prepare(self, view: View, into: Clip) -> None:
+    def _prepare(self, view: View, flow: Flow, into: Clip) -> None:
         if (found := len(view.frames)) != self.frames_per_clip:
             too_short = found < self.frames_per_clip
             raise Malformed(
                 f"a clip of {found} frames; the model takes {self.frames_per_clip}",
                 code="clip_too_short" if too_short else "clip_too_long",
             )
-        pictures = self._sight.pictures(view.frames, view.intervals_s)
+        pictures = self._sight.pictures(view.frames, flow)
         pixels = self._sight.clip(pictures, width=self.width, height=self.height)
         to_network_input(pixels, mean=self._mean, std=self._std, out=into)
 
     def _judge(
-        self, view: View, clip: Clip, reconstruction: Clip, with_reconstruction: bool
+        self, view: View, flow: Flow, clip: Clip, reconstruction: Clip, with_reconstruction: bool
     ) -> ClipErrors:
         watched = self._watched(view.unwatched)
         maps = self._maps(clip, reconstruction, watched)
         errors = frame_errors(maps, self.prior.score, self._reading)
         parts: tuple[dict[str, float], ...] = ()
         if self._blend is not None:
-            motion = self._motion(self._blend, view, watched)
+            motion = self._motion(self._blend, flow, watched)
             by_name = self._blend.parts(errors, motion)
             errors = np.sum(list(by_name.values()), axis=0)
             maps = self._blend.maps(maps, motion)
@@ -183,11 +187,9 @@ class Scorer:
             maps *= watched
         return smooth(maps, patches=self._reading.patches, frames=self._reading.frames)
 
-    def _motion(self, blend: Blend, view: View, watched: Watched | None) -> Maps:
-        size = blend.motion
-        clip = gray_clip(view.frames, width=size.width, height=size.height)
+    def _motion(self, blend: Blend, flow: Flow, watched: Watched | None) -> Maps:
         rows, columns = self.height // self.prior.patch, self.width // self.prior.patch
-        maps = blend.unusual_motion(clip, view.intervals_s, rows, columns)
+        maps = blend.unusual_motion(flow, rows, columns)
         return maps if watched is None else maps * watched
 
     def _watched(self, unwatched: Sequence[Polygon]) -> Watched | None:

@@ -20,8 +20,8 @@ from services.anomaly.core.motion import MotionSettings, motion_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from services.anomaly.core.clip import GrayClip
     from services.anomaly.core.error_map import FrameErrors, Maps
+    from services.anomaly.core.flow import Flow
 
 
 class Blend(BaseModel):
@@ -41,12 +41,10 @@ class Blend(BaseModel):
     reconstruction_unit: PositiveFloat = 1.0
     motion_unit: PositiveFloat = 1.0
 
-    def unusual_motion(
-        self, clip: GrayClip, intervals_s: NDArray[np.float64] | None, rows: int, columns: int
-    ) -> Maps:
-        """(T, H, W) of the motion's size -> (T, rows, columns): how far the motion of each place is
-        from all normal motion, on the grid of the reconstruction's errors."""
-        motion = motion_of(clip, self.motion, intervals_s)
+    def unusual_motion(self, flow: Flow, rows: int, columns: int) -> Maps:
+        """-> (T, rows, columns): how far the motion of each place is from all normal motion, on the
+        grid of the reconstruction's errors."""
+        motion = motion_of(flow, self.motion)
         maps = motion.spread(self.mixture.distances(motion.traits))
         maps = uniform_filter1d(maps, self.motion_frames, axis=0, mode="nearest")
         # The largest of the cells that a patch touches: a thing is never made smaller.

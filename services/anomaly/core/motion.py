@@ -1,4 +1,4 @@
-"""Gray frames of a clip -> how fast each place moves, and how large what moves there is.
+"""The flow of a clip -> how fast each place moves, and how large what moves there is.
 
 Reiss and Hoshen ("Attribute-based Representations for Accurate and Interpretable Video Anomaly
 Detection", 2022) find that the velocity of a thing tells most of what is abnormal on a walkway.
@@ -12,33 +12,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from services.anomaly.core.flow import flows
+from services.anomaly.core.flow import FlowSize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from services.anomaly.core.clip import GrayClip
+    from services.anomaly.core.flow import Flow
 
 Traits = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 """One row per place where something moves: logarithm of the speed, and the share of the
 surroundings that moves too (0 to 1)."""
 
 
-class MotionSettings(BaseModel):
-    """width, height: of the frames that are looked at, in pixels. cell: side of a cell, in pixels;
-    cells overlap by half. interval_s: between frames of the footage that was learnt from; speeds of
-    other rates are brought to it. least_speed: pixels an interval from which a pixel moves.
-    least_share: of a cell's pixels that must move for it to count. surroundings: cells on a side of
-    the box in which the moving share tells a large thing from a small one. All of it is ours."""
+class MotionSettings(FlowSize):
+    """cell: side of a cell, in pixels; cells overlap by half. least_speed: pixels
+    an interval from which a pixel moves. least_share: of a cell's pixels that must move for it to
+    count. surroundings: cells on a side of the box in which the moving share tells a large thing
+    from a small one. All of it is ours."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    width: PositiveInt = 240
-    height: PositiveInt = 160
     cell: PositiveInt = 16
-    interval_s: PositiveFloat = 0.1
     least_speed: PositiveFloat = 0.5
     least_share: float = Field(default=0.25, gt=0, le=1)
     surroundings: PositiveInt = 3
@@ -64,19 +58,11 @@ class Motion(NamedTuple):
         return maps
 
 
-def motion_of(
-    clip: GrayClip, settings: MotionSettings, intervals_s: NDArray[np.float64] | None = None
-) -> Motion:
-    """(T, H, W) of the settings' size -> the motion of all its frames.
-
-    intervals_s: (T - 1,), the time from each frame to the next, where it is known. The first frame
-    has the motion of the second, for nothing comes before it.
-    """
-    found = [
-        _cells(np.hypot(flow[..., 0], flow[..., 1]), settings)
-        for flow in flows(clip, settings.interval_s, intervals_s)
-    ]
-    traits, moves = (np.stack([one[0], *one]) for one in zip(*found, strict=True))
+def motion_of(flow: Flow, settings: MotionSettings) -> Motion:
+    """The motion of all frames of a clip. The first frame has that of the second, for nothing comes
+    before it."""
+    found = [_cells(np.hypot(one[..., 0], one[..., 1]), settings) for one in flow.at(settings)]
+    traits, moves = (np.stack([each[0], *each]) for each in zip(*found, strict=True))
     return Motion(moves, traits[moves])
 
 

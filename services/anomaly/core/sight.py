@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from services.anomaly.core.clip import WHITE, gray_clip, resized, rgb
-from services.anomaly.core.flow import STILL, FlowSettings, flow_pictures
+from services.anomaly.core.flow import STILL, Flow, FlowSettings, flow_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +44,10 @@ class Sight(BaseModel):
         """What is needed of a frame: flow is sought between gray ones."""
         return "rgb" if self.colour == "rgb" else "gray"
 
-    def pictures(
-        self, frames: Sequence[Pixels], intervals_s: NDArray[np.float64] | None = None
-    ) -> Sequence[Pixels]:
+    def pictures(self, frames: Sequence[Pixels], flow: Flow | None = None) -> Sequence[Pixels]:
         """Gray or RGB frames -> one picture each, of any size: (H, W), or (H, W, C).
 
-        intervals_s: from each frame to the next, where it is known.
+        flow: of these frames, where the time between them is known or others need it too.
         """
         match self.colour:
             case "gray":
@@ -57,9 +55,7 @@ class Sight(BaseModel):
             case "rgb":
                 return [rgb(frame) for frame in frames]
             case "flow":
-                size = self.flow
-                seen = gray_clip(frames, width=size.width, height=size.height)
-                return list(flow_pictures(seen, size, intervals_s))
+                return list(flow_pictures(flow or Flow(frames), self.flow))
 
     def clip(self, pictures: Sequence[Pixels], *, width: int, height: int) -> PixelClip:
         """Pictures -> the pixels of a clip of one size, (T, height, width) or with C last."""

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 
 from services.anomaly.core.blend import Blend
-from services.anomaly.core.clip import gray_clip
 from services.anomaly.core.density import Mixture
+from services.anomaly.core.flow import Flow
 from services.anomaly.core.motion import motion_of
 from services.anomaly.scorer import Scorer
 from services.anomaly.training.footage import read_frame
@@ -45,14 +45,7 @@ def normal_motion(learnt: Sequence[Recording], settings: MotionSettings) -> Trai
     the road is no anomaly on the walkway, and what walks there is no more of one."""
     return np.concatenate(
         [
-            motion_of(
-                gray_clip(
-                    [read_frame(path) for path in recording.frames],
-                    width=settings.width,
-                    height=settings.height,
-                ),
-                settings,
-            ).traits
+            motion_of(Flow([read_frame(path) for path in recording.frames]), settings).traits
             for recording in learnt
         ]
     )

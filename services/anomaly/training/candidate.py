@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """base: what the network was before. held_out: share of the footage."""
+    """base: what the network was before. fps: of the footage. held_out: share of it."""
 
     base: StoredModel
     camera_id: str
     job_id: str
     footage: CameraFootage
+    fps: float
     held_out: float
 
 
@@ -117,9 +118,11 @@ def _read_as_base(card: ModelCard, file: Path, origin: Origin, frames: int) -> M
     )
     if (blend := blend_of(base)) is None:
         return with_prior(card, file, scoring, footage.held_out)
+    # Offline nothing tells the time between two frames but the motion's own interval.
+    motion = blend.motion.model_copy(update={"interval_s": 1 / origin.fps})
     return blended(
         StoredModel(card, file.parent),
-        blend.motion,
+        motion,
         scoring,
         learnt=footage.learnt,
         held_out=footage.held_out,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
-from services.anomaly.core.flow import flows
+from services.anomaly.core.flow import Flow, FlowSize
 from services.anomaly.training.footage import read_frame, recordings
 from shared.errors import Conflict, Malformed
 
@@ -187,8 +187,9 @@ def _somebody(frames: GrayClip, random: np.random.Generator, *, tries: int = 50)
 
 def _usual_pace(frames: GrayClip) -> float | None:
     """Pixels a frame: the median of what moves."""
-    sample = frames[: 2 * LENGTH]
-    speeds = [np.hypot(flow[..., 0], flow[..., 1]) for flow in flows(sample, 1.0)]
+    height, width = frames.shape[1:]
+    found = Flow(list(frames[: 2 * LENGTH])).at(FlowSize(width=width, height=height))
+    speeds = [np.hypot(flow[..., 0], flow[..., 1]) for flow in found]
     moving = np.concatenate([speed[speed > LEAST_FLOW] for speed in speeds])
     return float(np.median(moving)) if len(moving) else None
 

@@ -96,8 +96,8 @@ def divide(recordings: Sequence[Recording], held_out: float, *, clip: int) -> Ca
         learnt=tuple(part for part in learnt if len(part) >= 2 * clip),
         held_out=tuple(part for part in spared if len(part) >= JUDGED_FRAMES),
         frames=frames,
-        start_us=int(recordings[0].name) if recordings else 0,
-        end_us=int(recordings[-1].frames[-1].stem) if recordings else 0,
+        start_us=captured_us(recordings[0])[0] if recordings else 0,
+        end_us=captured_us(recordings[-1])[-1] if recordings else 0,
     )
     if not footage.learnt or len(clips_of(footage.held_out, JUDGED_FRAMES)) < LEAST_CLIPS:
         raise Conflict(
@@ -107,6 +107,11 @@ def divide(recordings: Sequence[Recording], held_out: float, *, clip: int) -> Ca
             code="too_little_footage",
         )
     return footage
+
+
+def captured_us(recording: Recording) -> tuple[int, ...]:
+    """Of each frame, by its file's name."""
+    return tuple(int(path.stem) for path in recording.frames)
 
 
 def clips_of(recordings: Sequence[Recording], frames: int) -> list[Recording]:

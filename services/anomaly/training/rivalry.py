@@ -9,9 +9,10 @@ import numpy as np
 
 from services.anomaly.core.contest import Contest, contest
 from services.anomaly.core.evaluation import ScoredVideo
-from services.anomaly.scorer import Scorer
+from services.anomaly.scorer import Scorer, View
 from services.anomaly.training.footage import read_frame
 from services.anomaly.training.inventions import INVENTORS, invent
+from services.anomaly.training.recorded import captured_us
 from services.anomaly.training.scoring import window_starts
 from shared.errors import Malformed
 from shared.images import stencil
@@ -92,10 +93,12 @@ def _scored(scorer: Scorer, clip: Recording, takes: Sequence[Take]) -> ScoredVid
 
 
 def _errors(scorer: Scorer, clip: Recording, take: Take) -> NDArray[np.float32]:
-    """(F,), by windows side by side, as a camera's are."""
+    """(F,), by windows side by side and at their times, as a camera's are."""
     length = scorer.frames_per_clip
+    times = captured_us(clip)
     errors = np.empty(len(take.frames), np.float32)
     for start in window_starts(len(take.frames), clip=length, stride=length):
         window = slice(start, start + length)
-        errors[window] = scorer.score(list(take.frames[window]), clip.unwatched).frame_errors
+        view = View(list(take.frames[window]), clip.unwatched, times[window])
+        errors[window] = scorer.score_batch([view])[0].frame_errors
     return errors

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from services.anomaly.core.density import Mixture
+from services.anomaly.core.flow import Flow
 from services.anomaly.core.motion import MotionSettings, motion_of
 from tests.unit.anomaly.walker import walker
 
@@ -15,13 +16,13 @@ SETTINGS = MotionSettings()
 
 def paces(clip, intervals_s=None):
     """Greatest pace in each frame, pixels an interval."""
-    motion = motion_of(clip, SETTINGS, intervals_s)
+    motion = motion_of(Flow(clip, intervals_s), SETTINGS)
     maps = motion.spread(np.exp(motion.traits[:, 0]) - SETTINGS.least_speed / 2)
     return maps.max(axis=(1, 2))
 
 
 def test_a_street_where_nothing_moves_has_no_traits():
-    motion = motion_of(walker(0), SETTINGS)
+    motion = motion_of(Flow(walker(0)), SETTINGS)
     assert motion.traits.shape == (0, 2)
     assert not motion.moves.any()
 
@@ -32,7 +33,7 @@ def test_the_pace_is_that_of_what_moves(speed):
 
 
 def test_traits_lie_where_something_moves():
-    motion = motion_of(walker(2), SETTINGS)
+    motion = motion_of(Flow(walker(2)), SETTINGS)
     rows, columns = np.nonzero(motion.moves.any(axis=0))
     half = SETTINGS.cell // 2
     assert 60 - SETTINGS.cell <= (rows.min() + 1) * half
@@ -41,8 +42,8 @@ def test_traits_lie_where_something_moves():
 
 
 def test_a_large_thing_fills_more_of_its_surroundings():
-    small = motion_of(walker(2), SETTINGS).traits[:, 1].max()
-    large = motion_of(walker(2, width=40, height=40), SETTINGS).traits[:, 1].max()
+    small = motion_of(Flow(walker(2)), SETTINGS).traits[:, 1].max()
+    large = motion_of(Flow(walker(2, width=40, height=40)), SETTINGS).traits[:, 1].max()
     assert large > 1.5 * small
 
 
