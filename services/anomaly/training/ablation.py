@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from shared.model_store import ModelCard
 
 AS_IN_THE_PAPER = Reading()
-NOTHING = float("inf")
-"""A part in this unit adds nothing."""
+NOTHING = {"reconstruction_scale": {"range": float("inf")}}
+"""In an endless range the reconstruction adds nothing."""
+LINEAR = {"knee": 100.0}
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,15 @@ RECONSTRUCTION = (
     Variant("largest patch, steadied", "max_patch", Reading(steady=9)),
 )
 BLENDED = (
-    Variant("motion alone", "max_patch", blend={"reconstruction_unit": NOTHING}),
+    Variant("motion alone", "max_patch", blend=NOTHING),
     Variant(
         "motion alone, nothing averaged",
         "max_patch",
-        blend={"reconstruction_unit": NOTHING, "motion_frames": 1, "steady": 1},
+        blend=NOTHING | {"motion_frames": 1, "steady": 1},
     ),
     Variant("STAE+ with the mean error", "mean", blend={}),
     Variant("STAE+, nothing averaged", "max_patch", blend={"motion_frames": 1, "steady": 1}),
+    Variant("STAE+, parts added as they are", "max_patch", blend=LINEAR),
     Variant("STAE+", "max_patch", blend={}),
 )
 

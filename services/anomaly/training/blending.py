@@ -1,4 +1,4 @@
-"""A trained STAE and normal footage -> STAE+: what motion is normal, and what each part weighs."""
+"""A trained STAE and normal footage -> STAE+: what motion is normal, what scales the parts have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
-from services.anomaly.core.blend import Blend
+from services.anomaly.core.blend import Blend, PartScale
 from services.anomaly.core.density import Mixture
 from services.anomaly.core.flow import Flow
 from services.anomaly.core.motion import motion_of
@@ -79,22 +79,22 @@ def blended(
 ) -> ModelCard:
     """The card of STAE+ on a trained STAE: same file, its errors read together with the motion.
 
-    learnt: footage whose motion is normal. held_out: on which the parts' units and the prior are
-    measured.
+    learnt: footage whose motion is normal. held_out: on which the parts' scales and the prior
+    are measured.
     """
     mixture = fit_mixture(normal_motion(learnt, settings), seed=seed)
-    blend = _with_units(model, Blend(motion=settings, mixture=mixture), scoring, held_out)
+    blend = _scaled(model, Blend(motion=settings, mixture=mixture), scoring, held_out)
     settled = model.card.settings | {"blend": blend.model_dump(mode="json")}
     card = model.card.model_copy(update={"settings": settled})
     return with_prior(card, model.path, scoring, held_out)
 
 
-def _with_units(
+def _scaled(
     model: StoredModel, blend: Blend, scoring: Scoring, held_out: Sequence[Recording]
 ) -> Blend:
-    """The blend, its parts in units of their range on held-out footage, from the median to what
-    one frame in a thousand exceeds."""
-    settings = {"reading": scoring.reading.model_dump(), "blend": blend.model_dump(mode="json")}
+    """The blend with the scales of its parts, as held-out footage has them frame by frame."""
+    unscaled = blend.model_copy(update={"steady": 1})
+    settings = {"reading": scoring.reading.model_dump(), "blend": unscaled.model_dump(mode="json")}
     changes = {
         "settings": model.card.settings | settings,
         "anomaly": unknown_prior(scoring.frame, PATCH),
@@ -107,12 +107,17 @@ def _with_units(
         for _, errors in scored_windows(scorer, recording, stride=scoring.prior_stride)
         for parts in errors.parts
     ]
-    units = {}
-    for name in frames[0]:
-        usual, rare = np.quantile([parts[name] for parts in frames], [0.5, RARE])
-        # Where nothing ever moves there is no range: one step of the distance is then the unit.
-        units[f"{name}_unit"] = float(rare - usual) or 1.0
-    return blend.model_copy(update=units)
+    scales = {
+        f"{name}_scale": _scale([parts[name] for parts in frames], blend.knee) for name in frames[0]
+    }
+    return blend.model_copy(update=scales)
+
+
+def _scale(logarithms: Sequence[float], knee: float) -> PartScale:
+    """logarithms: what a part in no scale adds to frames. Quantiles pass through logarithms."""
+    usual, rare = knee * np.expm1(np.quantile(logarithms, [0.5, RARE]))
+    # Where nothing ever moves there is no range: a step of the distance itself is one then.
+    return PartScale(usual=float(usual), range=float(rare - usual) or 1.0)
 
 
 def _nested(matrix: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
