@@ -156,10 +156,10 @@ async def test_a_camera_gets_weights_of_its_own_and_gives_them_back(street_camer
     assert len(clips) == LIVE / FRAMES
     assert {later - one for one, later in pairwise(clips)} == {FRAMES * INTERVAL_US}
 
-    await gateway.until(url, lambda training: "step" in training["note"], timeout_s=60)
+    await gateway.until(url, lambda training: "step" in training["note"], timeout_s=120)
     (worker,) = street_camera.service.children()
     worker.send_signal(signal.SIGKILL)
-    training = await gateway.until(url, lambda training: training["finished_at"], timeout_s=120)
+    training = await gateway.until(url, lambda training: training["finished_at"], timeout_s=300)
     assert training["state"] == "succeeded", training["error"]
     result = training["result"]
     assert (result["better"], result["activated"]) == (True, True), result["why_not"]
