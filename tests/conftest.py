@@ -86,13 +86,18 @@ async def bus(redis_server):
 
 @pytest.fixture(scope="session")
 def embedded_city(tmp_path_factory):
-    """The whole system, real in every part: yields its layout; see `api` for a client."""
+    """The whole system, real in every part: yields its layout; see `api` for a client.
+
+    On the runtime that `make demo` and the images have, not on what else is installed for tests.
+    """
     folder = tmp_path_factory.mktemp("city")
     ports = {service: free_port("127.0.0.1") for service in SERVICES}
     layout = lay_out(folder, "127.0.0.1", ports)
     loop = asyncio.new_event_loop()
     city = EmbeddedCity(layout)
-    loop.run_until_complete(city.__aenter__())
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("INFERENCE_PROVIDER", "cpu")
+        loop.run_until_complete(city.__aenter__())
     yield city
     loop.run_until_complete(city.__aexit__(None, None, None))
     loop.close()

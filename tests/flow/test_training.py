@@ -70,6 +70,7 @@ def anomaly_service(redis_url, home, port):
         "BUS_URL": redis_url,
         "PORT": str(port),
         "OMP_NUM_THREADS": "1",
+        "INFERENCE_PROVIDER": "cpu",
     }
     with (home / "anomaly.log").open("wb") as log:
         process = subprocess.Popen(
