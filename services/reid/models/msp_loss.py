@@ -11,6 +11,7 @@ zeroing coefficients that say nothing. All else is ours, and is a setting.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 from jaxtyping import Bool, Float, Int  # noqa: TC002 - read where shapes are checked
@@ -18,10 +19,29 @@ from torch import Tensor
 from torch.nn import functional
 
 
+class Levels(StrEnum):
+    """Which levels of similarity training compares beside the classification: the four rows of the
+    paper's Table 5, the last of which is MSP-CNN."""
+
+    NONE = "class"
+    HIGH = "class+high"
+    LOW = "class+low"
+    BOTH = "class+high+low"
+
+    @property
+    def high(self) -> bool:
+        return self in {Levels.HIGH, Levels.BOTH}
+
+    @property
+    def low(self) -> bool:
+        return self in {Levels.LOW, Levels.BOTH}
+
+
 @dataclass(frozen=True, kw_only=True)
 class MspLossSettings:
     """The constants that the paper does not state. The defaults are ours.
 
+    levels: the terms that count.
     high_weight, low_weight: lambda_high and lambda_low.
     margin: features of different people, at unit length, are pushed this far apart (0 to 2).
     label_smoothing: of the classification.
@@ -34,6 +54,7 @@ class MspLossSettings:
     what nearly everybody shares, black hair for one, must not be torn apart.
     """
 
+    levels: Levels = Levels.BOTH
     high_weight: float = 1.0
     low_weight: float = 0.1
     margin: float = 1.0

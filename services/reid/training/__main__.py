@@ -13,6 +13,7 @@ import torch
 import typer
 
 from services.reid.embedder import Embedder
+from services.reid.models.msp_loss import Levels, MspLossSettings
 from services.reid.training.console import Console
 from services.reid.training.evaluate import Embeds, evaluate
 from services.reid.training.histogram import HistogramEmbedder
@@ -43,10 +44,13 @@ def train(
     small_epochs: Annotated[int, typer.Option(help="At half size, first.")] = SMALL.epochs,
     epochs: Annotated[int, typer.Option(help="At full size.")] = FULL.epochs,
     low_level_epochs: Annotated[
-        int, typer.Option(help="Last, with all three losses.")
+        int, typer.Option(help="Last, with the low-level loss if levels have it.")
     ] = LOW.epochs,
     learning_rate: float = DEFAULTS.learning_rate,
     warm_up: Annotated[float, typer.Option(help="Epochs.")] = DEFAULTS.warm_up_epochs,
+    levels: Annotated[
+        Levels, typer.Option(help="What is compared: the rows of the paper's Table 5.")
+    ] = DEFAULTS.loss.levels,
     negatives: Annotated[str, typer.Option(help="random or nearest")] = DEFAULTS.negatives,
     people: Annotated[int, typer.Option(help="In a batch.")] = DEFAULTS.people,
     held_out: Annotated[float, typer.Option(help="Share of people.")] = DEFAULTS.held_out,
@@ -67,6 +71,7 @@ def train(
         people=people,
         held_out=held_out,
         seed=seed,
+        loss=MspLossSettings(levels=levels),
     )
     torch.set_num_threads(threads)
     workshop = Workshop.open(data, settings, checkpoint, start_from=start_from, resume=resume)

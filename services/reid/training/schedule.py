@@ -45,7 +45,8 @@ def work_of(settings: TrainingSettings, start: float, end: float | None = None) 
     work, first = 0.0, 0
     for stage in settings.stages:
         overlap = min(end, first + stage.epochs) - max(start, first)
-        cost = (1.0 + (LOW_LEVEL_COST if stage.low_level else 0.0)) / stage.shrink**2
+        compared = stage.low_level and settings.loss.levels.low
+        cost = (1.0 + (LOW_LEVEL_COST if compared else 0.0)) / stage.shrink**2
         work += max(0.0, overlap) * cost
         first += stage.epochs
     return work

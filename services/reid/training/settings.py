@@ -21,8 +21,8 @@ class Stage:
     shrink: a whole number by which the network's 144x56 input is averaged down before its first
     layer. Smaller pictures cost the square less; ours, for machines without a GPU. A model is
     exported with the shrinking of its last epoch as a part of it.
-    low_level: whether the low-level loss counts. The paper adds it once training is stable, for a
-    few epochs.
+    low_level: whether the low-level loss counts, where the settings' levels have it. The paper adds
+    it once training is stable, for a few epochs.
     """
 
     epochs: int

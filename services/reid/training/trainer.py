@@ -184,13 +184,13 @@ class Trainer:
         losses = {
             "class": msp_loss.classification_loss(
                 logits, people.to(logits.device), settings.label_smoothing
-            ),
-            "high": settings.high_weight
-            * msp_loss.high_level_loss(
-                feature[pairs.left], feature[pairs.right], same, settings.margin
-            ),
+            )
         }
-        if stage.low_level:
+        if settings.levels.high:
+            losses["high"] = settings.high_weight * msp_loss.high_level_loss(
+                feature[pairs.left], feature[pairs.right], same, settings.margin
+            )
+        if stage.low_level and settings.levels.low:
             few = self.settings.low_level_anchors * (1 + self.settings.negatives_per_anchor)
             losses["low"] = settings.low_weight * msp_loss.low_level_loss(
                 pool1[pairs.left[:few]], pool1[pairs.right[:few]], same[:few], settings

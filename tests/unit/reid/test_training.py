@@ -10,6 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from services.reid.embedder import Embedder
+from services.reid.models.msp_loss import Levels, MspLossSettings
 from services.reid.training.__main__ import app
 from services.reid.training.augmentation import centre_crops, random_crops
 from services.reid.training.calibration import (
@@ -168,6 +169,13 @@ def test_the_work_of_small_pictures_is_their_areas_share():
     assert work_of(settings, 7.5, 8.5) == pytest.approx(0.625)
 
 
+def test_the_low_level_loss_costs_time_only_where_it_counts():
+    stages = (Stage(epochs=1, low_level=True),)
+    whole = TrainingSettings(stages=stages)
+    without = TrainingSettings(stages=stages, loss=MspLossSettings(levels=Levels.HIGH))
+    assert work_of(without, 0) == 1.0 < work_of(whole, 0)
+
+
 def test_a_resumed_training_ends_where_an_unbroken_one_does(town, tmp_path):
     torch.set_num_threads(1)
     data = read_training([town])
@@ -180,6 +188,27 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(town, tmp_path):
     second.run(tmp_path / "half.pt", lambda _: None)
     for name, value in unbroken.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("levels", Levels)
+def test_the_rows_of_table_5_differ_in_what_they_compare_and_in_nothing_else(town, levels):
+    settings = replace(TINY, loss=MspLossSettings(levels=levels))
+    trainer = Trainer(read_training([town]), settings, CPU)
+    terms = []
+    for epoch in range(2):
+        trainer._epoch(lambda progress: terms.append((progress.epoch, progress.losses)))
+        trainer.epochs_done = epoch + 1
+    early, late = (
+        {name for n, losses in terms if n == epoch for name in losses} - {"accuracy"}
+        for epoch in (0, 1)
+    )
+    named = set(levels.value.split("+"))
+    assert early == named - {"low"}
+    assert late == named
+    whole = Trainer(trainer.data, TINY, CPU)
+    first = []
+    whole._epoch(lambda progress: first.append(progress.losses))
+    assert first[0]["class"] == terms[0][1]["class"]
 
 
 def test_a_training_may_start_from_anothers_features(town, tmp_path):
