@@ -27,6 +27,7 @@ from services.anomaly.training.inventions import write_inventions
 from services.anomaly.training.judge import JudgeSettings
 from services.anomaly.training.prior import Scoring, with_prior
 from services.anomaly.training.protocols import PREFIX, PROTOCOLS, test_set
+from services.anomaly.training.pseudo import PseudoAnomalies
 from services.anomaly.training.regimes import Regime, RegimeSettings
 from services.anomaly.training.report import figures, report, side_by_side, table
 from services.anomaly.training.settings import Precision, Stage, TrainingSettings
@@ -75,6 +76,9 @@ def train_command(
         PredictionWeights, typer.Option(help="Shape of the prediction loss.")
     ] = DEFAULTS.prediction_weights,
     prediction_lambda: float = DEFAULTS.prediction_lambda,
+    pseudo_anomalies: Annotated[
+        float, typer.Option(help="Share of clips that get one; not the paper's.", min=0, max=1)
+    ] = DEFAULTS.pseudo_anomalies.chance,
     precision: Precision = DEFAULTS.precision,
     seed: int = DEFAULTS.seed,
     held_out: HeldOutOption = 0.2,
@@ -110,6 +114,7 @@ def train_command(
         weight_decay=weight_decay,
         prediction_weights=prediction,
         prediction_lambda=prediction_lambda,
+        pseudo_anomalies=PseudoAnomalies(chance=pseudo_anomalies),
         precision=precision,
         seed=seed,
     )

@@ -13,6 +13,7 @@ from services.anomaly.core.sight import Sight
 from services.anomaly.models.stae import LEAKY_SLOPE, SHRINKAGE
 from services.anomaly.models.stae_loss import PredictionWeights
 from services.anomaly.training.augmentation import Augmentation
+from services.anomaly.training.pseudo import PseudoAnomalies
 
 
 class Precision(StrEnum):
@@ -42,7 +43,8 @@ class TrainingSettings(BaseModel):
 
     learning_rate: Adam's, reached after the warm-up and let fall along a half cosine to nothing
     at the last step; weight_decay: L2, which alone took Ped2 from 81.3 to 86.5 AUC in a public
-    study. Of all these the paper states none but the shape of the prediction loss.
+    study. pseudo_anomalies: STAE has none. Of all these the paper states none but the shape of the
+    prediction loss.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +63,7 @@ class TrainingSettings(BaseModel):
     prediction_weights: PredictionWeights = PredictionWeights.DECREASING
     prediction_lambda: float = 1.0
     augmentation: Augmentation = Augmentation()
+    pseudo_anomalies: PseudoAnomalies = PseudoAnomalies()
     precision: Precision = Precision.AUTO
     seed: int = 0
 

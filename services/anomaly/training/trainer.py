@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from torch import Tensor
-
     from services.anomaly.models.stae_loss import LossParts
-    from services.anomaly.training.windows import Source
+    from services.anomaly.training.windows import Sample, Source
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -69,8 +67,8 @@ class Trainer:
         self.network.train()
         minutes_before, started, first = self.minutes, time.monotonic(), self.step
         recent: list[tuple[float, float]] = []
-        for past, future in self._remaining():
-            losses = self._learn(past, future)
+        for batch in self._remaining():
+            losses = self._learn(batch)
             recent.append((losses.reconstruction.item(), losses.prediction.item()))
             self.step += 1
             minutes = (time.monotonic() - started) / 60
@@ -85,7 +83,7 @@ class Trainer:
         self.network.eval()
         return self.network
 
-    def _remaining(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _remaining(self) -> Iterator[Sample]:
         """The batches that are left, stage by stage. Samples are numbered through all stages."""
         settings = self.settings
         stage_begins = sample = 0
@@ -97,6 +95,7 @@ class Trainer:
                 side=settings.side,
                 window=stage.window,
                 augmentation=settings.augmentation,
+                pseudo_anomalies=settings.pseudo_anomalies,
                 seed=settings.seed,
             )
             done = min(max(self.step - stage_begins, 0), stage.steps)
@@ -108,14 +107,15 @@ class Trainer:
             stage_begins += stage.steps
             sample += stage.steps * stage.batch
 
-    def _learn(self, past: Tensor, future: Tensor) -> LossParts:
+    def _learn(self, batch: Sample) -> LossParts:
         for group in self._optimiser.param_groups:
             group["lr"] = self.settings.learning_rate_at(self.step)
-        past = past.to(self._device, memory_format=torch.channels_last_3d)
-        future = future.to(self._device, memory_format=torch.channels_last_3d)
+        seen, past, future = (
+            clips.to(self._device, memory_format=torch.channels_last_3d) for clips in batch
+        )
         bf16 = self.settings.uses_bf16(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
-            output = self.network(past)
+            output = self.network(seen)
         losses = self._loss(output, past, future)
         self._optimiser.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]

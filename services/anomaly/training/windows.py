@@ -1,10 +1,11 @@
-"""Recordings -> training samples: T frames of the past and the T that follow, augmented."""
+"""Recordings -> training samples: T frames of the past and the T that follow, augmented; and what
+the network is shown of the past, which may hold a pseudo-anomaly."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
     from services.anomaly.core.sight import Sight
     from services.anomaly.training.augmentation import Augmentation
     from services.anomaly.training.footage import Recording
+    from services.anomaly.training.pseudo import PseudoAnomalies
     from shared.images import Pixels
+
+
+class Sample(NamedTuple):
+    """Pixels in [0, 1]. seen: what is put into the network. past: what it should draw, the same but
+    for pseudo-anomalies. future: the T frames after. A batch of samples has B before C."""
+
+    seen: Float[Tensor, "C T H W"]
+    past: Float[Tensor, "C T H W"]
+    future: Float[Tensor, "C T H W"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class Source:
     share: float
 
 
-class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
+class TrainingWindows(Dataset[Sample]):
     """Sample n is a pure function of (seed, n), so that training resumes where it stopped.
 
     A source is drawn by its share, a recording by the windows it holds, a start evenly. Frames
@@ -53,6 +64,7 @@ class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
         side: int,
         window: int,
         augmentation: Augmentation,
+        pseudo_anomalies: PseudoAnomalies,
         seed: int,
     ) -> None:
         self._sight = sight
@@ -60,6 +72,7 @@ class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
         self._side = side
         self._window = window
         self._augmentation = augmentation
+        self._pseudo_anomalies = pseudo_anomalies
         self._seed = seed
         shares = np.array([source.share for source in sources])
         self._shares = shares / shares.sum()
@@ -74,8 +87,7 @@ class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
                     code="no_window",
                 )
 
-    def __getitem__(self, n: int) -> tuple[Float[Tensor, "C T H W"], Float[Tensor, "C T H W"]]:
-        """(past, future), pixels in [0, 1]."""
+    def __getitem__(self, n: int) -> Sample:
         random = np.random.default_rng((self._seed, n))
         candidates = self._recordings[random.choice(len(self._shares), p=self._shares)]
         windows = np.array([len(recording) - 2 * self._frames + 1 for recording in candidates])
@@ -88,8 +100,11 @@ class TrainingWindows(Dataset["tuple[Tensor, Tensor]"]):
             window=self._window,
             random=random,
         )
+        seen = torch.from_numpy(
+            to_network_input(self._pseudo_anomalies(pixels, self._sight, random))
+        )
         clip = torch.from_numpy(to_network_input(pixels))  # C 2T H W
-        return clip[:, : self._frames], clip[:, self._frames :]
+        return Sample(seen, clip[:, : self._frames], clip[:, self._frames :])
 
     def _pictures(self, recording: Recording, start: int) -> Sequence[Pixels]:
         """2T of them, as serving would make them of these frames alone."""
@@ -110,7 +125,7 @@ def _flow_pictures(recording: Recording, sight: Sight) -> Sequence[Pixels]:
 
 def batches(
     windows: TrainingWindows, *, first: int, count: int, batch: int, loaders: int = 1
-) -> DataLoader[tuple[Tensor, Tensor]]:
+) -> DataLoader[Sample]:
     """`count` batches, from sample `first` on.
 
     loaders: processes that make them beside the training one. On a CPU one is enough, for a batch

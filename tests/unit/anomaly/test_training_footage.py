@@ -4,11 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
+from services.anomaly.core.flow import STILL
 from services.anomaly.core.sight import CHANNELS, Sight
 from services.anomaly.training.augmentation import Augmentation
 from services.anomaly.training.footage import read_frame, recordings
 from services.anomaly.training.gathering import gather, hold_out
 from services.anomaly.training.labels import frame_labels
+from services.anomaly.training.pseudo import PseudoAnomalies, hastened
 from services.anomaly.training.windows import Source, TrainingWindows
 from shared.errors import Malformed, Missing
 
@@ -22,7 +24,7 @@ def write_clip(folder, frames, suffix=".png", size=(24, 32)):
         cv2.imwrite(str(folder / f"{n + 1}{suffix}"), pixels)
 
 
-def windows_over(folder, *, augmentation=None, seed=0, frames=8, colour="gray"):
+def windows_over(folder, *, augmentation=None, seed=0, frames=8, colour="gray", pseudo=0.0):
     return TrainingWindows(
         [Source("set", recordings(folder, "Train"), 1.0)],
         sight=Sight(colour=colour),
@@ -30,6 +32,7 @@ def windows_over(folder, *, augmentation=None, seed=0, frames=8, colour="gray"):
         side=16,
         window=16,
         augmentation=augmentation or Augmentation(),
+        pseudo_anomalies=PseudoAnomalies(chance=pseudo),
         seed=seed,
     )
 
@@ -166,7 +169,7 @@ def test_a_sample_is_the_same_whenever_it_is_asked_for(tmp_path, colour):
 
 def test_the_first_flow_of_a_sample_is_that_of_its_second_frame(tmp_path):
     write_clip(tmp_path / "Train" / "a", 40)
-    past, _ = windows_over(tmp_path, colour="flow")[0]
+    past = windows_over(tmp_path, colour="flow")[0].past
     assert past.shape == (2, 8, 16, 16)
     assert past[:, 0].equal(past[:, 1])
 
@@ -174,11 +177,40 @@ def test_the_first_flow_of_a_sample_is_that_of_its_second_frame(tmp_path):
 def test_the_future_follows_the_past_without_a_gap(tmp_path):
     write_clip(tmp_path / "Train" / "a", 40)
     plain = Augmentation(smallest_crop=1.0, brightness=0.0, blur_chance=0.0)
-    past, future = windows_over(tmp_path, augmentation=plain)[0]
+    seen, past, future = windows_over(tmp_path, augmentation=plain)[0]
+    assert seen.equal(past)
     assert past.shape == future.shape == (1, 8, 16, 16)
     # Every frame is one gray level brighter than the one before, wherever the bright column is not.
     levels = [frame.median().item() * 255 for frame in (*past[0], *future[0])]
     assert np.diff(levels) == pytest.approx(np.ones(15), abs=1e-3)
+
+
+@pytest.mark.parametrize("colour", CHANNELS)
+def test_a_pseudo_anomaly_is_seen_but_never_to_be_drawn(tmp_path, colour):
+    write_clip(tmp_path / "Train" / "a", 40)
+    normal = windows_over(tmp_path, colour=colour)
+    odd = windows_over(tmp_path, colour=colour, pseudo=1.0)
+    for n in range(5):
+        assert odd[n].past.equal(normal[n].past)
+        assert odd[n].future.equal(normal[n].future)
+        assert not odd[n].seen.equal(odd[n].past)
+
+
+def test_a_pseudo_anomaly_stays_within_its_rectangle():
+    clip = np.random.default_rng(0).integers(0, 256, (16, 32, 32), dtype=np.uint8)
+    seen = PseudoAnomalies(chance=1.0, smallest=0.25, largest=0.25)(
+        clip, Sight(), np.random.default_rng(1)
+    )
+    rows, columns = np.nonzero((seen != clip[:8]).any(axis=0))
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (8, 8)
+
+
+def test_what_is_hastened_moves_twice_as_far_from_frame_to_frame():
+    clip = np.arange(100, 116, dtype=np.uint8)[:, None, None]
+    assert np.diff(hastened(clip, Sight())[:, 0, 0]).tolist() == [2] * 7
+    flow = np.full((4, 1, 1, 2), (STILL + 10, STILL - 100), dtype=np.uint8)
+    faster = hastened(flow, Sight(colour="flow"))
+    assert faster.tolist() == [[[[STILL + 20, 1]]]] * 2
 
 
 def test_a_clip_too_short_for_past_and_future_is_never_drawn(tmp_path):
@@ -207,6 +239,7 @@ def test_sources_are_drawn_by_their_shares(tmp_path):
         side=16,
         window=16,
         augmentation=Augmentation(),
+        pseudo_anomalies=PseudoAnomalies(),
         seed=0,
     )
     light = sum(windows[n][0].max().item() > 0 for n in range(200))
