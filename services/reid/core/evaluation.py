@@ -2,7 +2,8 @@
 
 The metrics of Zheng et al., "Scalable Person Re-identification: A Benchmark" (ICCV 2015): gallery
 images that show the query's person through the query's own camera are neither right nor wrong and
-are left out; a query without a right answer in the gallery is not counted.
+are left out, as is junk; distractors are wrong for everybody; a query without a right answer in the
+gallery is not counted.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.floating]
@@ -23,23 +22,36 @@ if TYPE_CHECKING:
 JUNK = -1
 """The person of gallery images that are neither right nor wrong for anybody."""
 
+DISTRACTOR = 0
+"""The person of gallery images that are wrong for everybody."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Ranking:
-    """What a retrieval achieved.
+    """What one retrieval achieved, by counted query: (N,) each.
 
-    cmc: `cmc[k - 1]` is the share of queries whose person is among the first k answers.
-    mean_average_precision: over the queries. queries: how many had a right answer to find.
+    people: who was asked for. first: place of the first right answer, from 1. precisions: average
+    precision. trapezoids: the same as the benchmark's own program of 2015 takes it.
+    gallery: images in it.
     """
 
-    cmc: tuple[float, ...]
-    mean_average_precision: float
-    queries: int
+    people: Ints
+    first: Ints
+    precisions: Floats
+    trapezoids: Floats
     gallery: int
 
+    @property
+    def queries(self) -> int:
+        return len(self.first)
+
+    @property
+    def mean_average_precision(self) -> float:
+        return float(self.precisions.mean())
+
     def rank(self, k: int) -> float:
-        """CMC at k; beyond the gallery's size every query has been answered as well as it can."""
-        return self.cmc[min(k, len(self.cmc)) - 1]
+        """CMC at k: the share of queries whose person is among the first k answers."""
+        return float((self.first <= k).mean())
 
 
 @dataclass(frozen=True)
@@ -55,46 +67,46 @@ def rank(similarity: Floats, query: Labels, gallery: Labels) -> Ranking:
 
     Raises ValueError where no query has a right answer in the gallery.
     """
-    hits = np.zeros(len(gallery.people), dtype=np.int64)
-    precisions: list[float] = []
+    people, first, precisions, trapezoids = [], [], [], []
     for row, person, camera in zip(similarity, query.people, query.cameras, strict=True):
-        right = _right_answers(row, person, camera, gallery)
+        right = gallery.people[answers(row, person, camera, gallery)] == person
         if not right.any():
             continue
-        hits[np.argmax(right) :] += 1
+        people.append(person)
+        first.append(np.argmax(right) + 1)
         precisions.append(average_precision(right))
-    if not precisions:
+        trapezoids.append(trapezoid_precision(right))
+    if not people:
         raise ValueError("no query's person is in the gallery through another camera")
     return Ranking(
-        cmc=tuple(float(share) for share in hits / len(precisions)),
-        mean_average_precision=float(np.mean(precisions)),
-        queries=len(precisions),
+        np.array(people),
+        np.array(first),
+        np.array(precisions),
+        np.array(trapezoids),
         gallery=len(gallery.people),
     )
 
 
-def _right_answers(
-    row: Floats, person: np.integer, camera: np.integer, gallery: Labels
-) -> NDArray[np.bool_]:
-    """The gallery from the most alike down, without what does not count: is each one right?"""
+def answers(row: Floats, person: np.integer, camera: np.integer, gallery: Labels) -> Ints:
+    """Places in the gallery from the most alike down, without those that do not count for a query
+    of this person and camera."""
     same_view = (gallery.people == person) & (gallery.cameras == camera)
-    counted = ~same_view & (gallery.people != JUNK)
-    order = np.argsort(-row[counted], kind="stable")
-    right: NDArray[np.bool_] = (gallery.people[counted] == person)[order]
-    return right
+    counted = np.flatnonzero(~same_view & (gallery.people != JUNK))
+    order: Ints = counted[np.argsort(-row[counted], kind="stable")]
+    return order
 
 
 def average_precision(right: NDArray[np.bool_]) -> float:
-    """Mean precision at the positions of the right answers, in rank order."""
-    positions = np.flatnonzero(right)
-    return float(np.mean(np.arange(1, len(positions) + 1) / (positions + 1)))
+    """Mean precision at the places of the right answers, in rank order: what studies report
+    today."""
+    places = np.flatnonzero(right)
+    return float(np.mean(np.arange(1, len(places) + 1) / (places + 1)))
 
 
-def mean_of(rankings: Sequence[Ranking]) -> Ranking:
-    """The mean over repetitions of a protocol, all with galleries of one size."""
-    return Ranking(
-        cmc=tuple(np.mean([ranking.cmc for ranking in rankings], axis=0).tolist()),
-        mean_average_precision=float(np.mean([r.mean_average_precision for r in rankings])),
-        queries=rankings[0].queries,
-        gallery=rankings[0].gallery,
-    )
+def trapezoid_precision(right: NDArray[np.bool_]) -> float:
+    """Area under precision over recall by trapezoids, as Market-1501's own program of 2015 and the
+    studies of its time have it; a little below `average_precision`."""
+    places = np.flatnonzero(right)
+    found = np.arange(len(places))
+    before = np.where(places > 0, found / np.maximum(places, 1), 1.0)
+    return float(np.mean((before + (found + 1) / (places + 1)) / 2))

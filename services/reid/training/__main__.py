@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import torch
 import typer
 
+from services.reid.core.reranking import Reranking
 from services.reid.embedder import Embedder
 from services.reid.models.msp_loss import Levels, MspLossSettings
 from services.reid.training.console import Console
-from services.reid.training.evaluate import Embeds, evaluate
+from services.reid.training.evaluate import Comparison, compare, outcome_of
 from services.reid.training.histogram import HistogramEmbedder
 from services.reid.training.protocols import PROTOCOLS
+from services.reid.training.report import figures_of, table
 from services.reid.training.settings import Stage, TrainingSettings
+from services.reid.training.sheet import draw_sheet
 from services.reid.training.workshop import Workshop
 from shared.errors import CityBrainError
 from shared.inference import open_session
@@ -27,7 +30,7 @@ from shared.model_store import ModelStore
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.reid.core.evaluation import Ranking
+    from services.reid.training.evaluate import Embeds
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -92,33 +95,36 @@ def evaluate_command(
     protocol: Annotated[str, typer.Option(help=" | ".join(PROTOCOLS))],
     model: Annotated[str, typer.Option(help=f"A stored model, or {HISTOGRAM}.")] = "msp-cnn",
     models: Annotated[Path, typer.Option(help="The store.")] = Path("models"),
+    flip: Annotated[bool, typer.Option(help="Mean vector of crop and mirror image.")] = False,
+    centre_cameras: Annotated[
+        bool, typer.Option(help="Less each camera's mean vector, found without labels.")
+    ] = False,
+    rerank: Annotated[bool, typer.Option(help="By k-reciprocal neighbours.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="PNG of queries and their ten best answers.")
+    ] = None,
+    sheet_rows: int = 12,
     record: Annotated[
         str, typer.Option(help="Write rank 1 and mAP into the model's card, under this name.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, last line.")] = False,
 ) -> None:
-    """Prints CMC 1, 5, 10, 20 and mAP."""
+    """Prints CMC 1, 5, 10, 20 and mAP, and how far they may be trusted."""
     if protocol not in PROTOCOLS:
         raise typer.BadParameter(f"no protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
+    how = Comparison(
+        flip=flip, centre_cameras=centre_cameras, reranking=Reranking() if rerank else None
+    )
     trials = PROTOCOLS[protocol](data)
-    ranking = evaluate(_embedder(model, models), trials, Console().embedding)
-    figures = figures_of(ranking)
-    for name, value in figures.items():
-        print(f"{name:>8}  {value:.1%}" if isinstance(value, float) else f"{name:>8}  {value}")
+    compared = compare(_embedder(model, models), trials, Console().embedding, how)
+    figures = figures_of(outcome_of(compared))
+    print(table(figures))
+    if sheet is not None:
+        draw_sheet(compared[0], sheet, rows=sheet_rows)
     if record:
         _record(ModelStore(models), model, record, figures)
     if as_json:
         print(json.dumps(figures))
-
-
-def figures_of(ranking: Ranking) -> dict[str, float | int]:
-    """As `--json` prints them: shares between 0 and 1."""
-    return {
-        **{f"rank{k}": ranking.rank(k) for k in (1, 5, 10, 20)},
-        "map": ranking.mean_average_precision,
-        "queries": ranking.queries,
-        "gallery": ranking.gallery,
-    }
 
 
 def _record(store: ModelStore, model: str, name: str, figures: Mapping[str, float | int]) -> None:

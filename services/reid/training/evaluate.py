@@ -1,19 +1,22 @@
-"""A model and a protocol's trials -> CMC and mAP."""
+"""A model and a protocol's trials -> similarities -> CMC and mAP."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from services.reid.core.evaluation import Labels, mean_of, rank
+from services.reid.core.centring import centre_cameras
+from services.reid.core.evaluation import Labels, rank
+from services.reid.core.outcome import Outcome
+from services.reid.core.reranking import Reranking, rerank
 from shared import images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from services.reid.core.evaluation import Ranking
     from services.reid.training.crops import Crop
     from services.reid.training.protocols import Trial
     from shared.images import Pixels
@@ -28,32 +31,100 @@ class Embeds(Protocol):
     def embed(self, crops: Sequence[Pixels]) -> Array: ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How vectors are made and compared; as they are, by their cosine, unless it says otherwise.
+
+    flip: a crop's vector is the mean of its own and its mirror image's.
+    centre_cameras: each camera's mean vector is taken away, over all crops of it that the trial
+    shows. No label is looked at.
+    reranking: by k-reciprocal neighbours; None: not.
+    """
+
+    flip: bool = False
+    centre_cameras: bool = False
+    reranking: Reranking | None = None
+
+
+PLAIN = Comparison()
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One trial and how alike its crops were found: (queries, gallery), larger is more alike."""
+
+    trial: Trial
+    similarity: Array
+
+    @property
+    def query(self) -> Labels:
+        return _labels(self.trial.query)
+
+    @property
+    def gallery(self) -> Labels:
+        return _labels(self.trial.gallery)
+
+
 def evaluate(
-    embedder: Embeds, trials: Sequence[Trial], progress: Callable[[int, int], None]
-) -> Ranking:
-    """The mean over the trials. progress: (crops embedded, crops in all)."""
+    embedder: Embeds,
+    trials: Sequence[Trial],
+    progress: Callable[[int, int], None],
+    comparison: Comparison = PLAIN,
+) -> Outcome:
+    """progress: (crops embedded, crops in all)."""
+    return outcome_of(compare(embedder, trials, progress, comparison))
+
+
+def compare(
+    embedder: Embeds,
+    trials: Sequence[Trial],
+    progress: Callable[[int, int], None],
+    comparison: Comparison = PLAIN,
+) -> list[Compared]:
+    """Every crop is embedded once, in however many trials it stands."""
     crops = {crop.path: crop for trial in trials for crop in (*trial.query, *trial.gallery)}
-    vectors = _embed_all(embedder, list(crops), progress)
-    return mean_of([_rank(trial, vectors) for trial in trials])
+    vectors = _embed_all(embedder, list(crops), progress, flip=comparison.flip)
+    return [Compared(trial, _similarity(trial, vectors, comparison)) for trial in trials]
+
+
+def outcome_of(compared: Sequence[Compared]) -> Outcome:
+    return Outcome([rank(one.similarity, one.query, one.gallery) for one in compared])
 
 
 def _embed_all(
-    embedder: Embeds, paths: Sequence[Path], progress: Callable[[int, int], None]
+    embedder: Embeds,
+    paths: Sequence[Path],
+    progress: Callable[[int, int], None],
+    *,
+    flip: bool,
 ) -> dict[Path, Array]:
     vectors: dict[Path, Array] = {}
     for start in range(0, len(paths), CHUNK):
         chunk = paths[start : start + CHUNK]
         decoded = [images.decode(path.read_bytes(), "rgb") for path in chunk]
-        vectors.update(zip(chunk, embedder.embed(decoded), strict=True))
+        found = embedder.embed(decoded)
+        if flip:
+            found = found + embedder.embed(
+                [np.ascontiguousarray(crop[:, ::-1]) for crop in decoded]
+            )
+            found = found / np.linalg.norm(found, axis=1, keepdims=True)
+        vectors.update(zip(chunk, found, strict=True))
         progress(len(vectors), len(paths))
     return vectors
 
 
-def _rank(trial: Trial, vectors: dict[Path, Array]) -> Ranking:
-    query, gallery = (
-        np.stack([vectors[crop.path] for crop in crops]) for crops in (trial.query, trial.gallery)
+def _similarity(trial: Trial, vectors: dict[Path, Array], comparison: Comparison) -> Array:
+    shown = (*trial.query, *trial.gallery)
+    of_all = np.stack([vectors[crop.path] for crop in shown])
+    if comparison.centre_cameras:
+        of_all = centre_cameras(of_all, _labels(shown).cameras)
+    query, gallery = np.split(of_all, [len(trial.query)])
+    similarity: Array = (
+        query @ gallery.T
+        if comparison.reranking is None
+        else rerank(query, gallery, comparison.reranking).astype(np.float32)
     )
-    return rank(query @ gallery.T, _labels(trial.query), _labels(trial.gallery))
+    return similarity
 
 
 def _labels(crops: Iterable[Crop]) -> Labels:

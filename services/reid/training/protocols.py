@@ -6,20 +6,30 @@ evaluation is the same for each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.io import loadmat
 
+from services.reid.core.evaluation import DISTRACTOR, JUNK
 from services.reid.training.crops import MARKET_SPLIT, Crop, of_folder, of_market_list
-from shared.errors import Missing
+from shared.errors import Malformed, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-VIPER_REPETITIONS = 10
-VIPER_SEED = 0
+REPETITIONS = 10
+SEED = 0
+IMAGES = {".bmp", ".jpeg", ".jpg", ".png"}
+
+PRID_COMMON = 200
+"""People whom both of PRID's cameras saw. Beyond them, one number means two people."""
+
+GRID_PARTITIONS = "features_and_partitions.mat"
+GRID_TRAINING = 2
+"""Place, among the fields of a partition, of the people to train on."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +42,13 @@ class Trial:
 
 def market(root: Path) -> list[Trial]:
     """Market-1501 (Zheng et al., ICCV 2015): the official `query/` and `bounding_box_test/`, or
-    the lists of `split_500_251/`, which divides the official training people.
+    the lists of `split_500_251/`, which divides the official training people. The gallery keeps
+    its distractors (person 0) and loses its junk (-1), as officially.
 
     Raises Missing where the folder has neither.
     """
     if (root / "bounding_box_test").is_dir():
-        return [Trial(of_folder(root / "query"), of_folder(root / "bounding_box_test"))]
+        return [Trial(of_folder(root / "query"), _without_junk(root / "bounding_box_test"))]
     if (root / MARKET_SPLIT / "query.txt").is_file():
         return [Trial(of_market_list(root, "query"), of_market_list(root, "gallery"))]
     raise Missing(f"{root} has neither bounding_box_test/ nor {MARKET_SPLIT}/", code="no_protocol")
@@ -50,32 +61,101 @@ def viper(root: Path) -> list[Trial]:
 
     Raises Missing where `cam_a/` or `cam_b/` has no images.
     """
-    views = [_of_viper_view(root / name, camera) for camera, name in enumerate(("cam_a", "cam_b"))]
+    views = [_of_view(root / name, camera) for camera, name in enumerate(("cam_a", "cam_b"))]
     people = sorted(views[0].keys() & views[1].keys())
-    rng = np.random.default_rng(VIPER_SEED)
-    trials = []
-    for _ in range(VIPER_REPETITIONS):
-        half = rng.permutation(people)[: len(people) // 2]
-        trials.append(Trial(*([view[int(person)] for person in half] for view in views)))
-    return trials
+    return [
+        Trial(*([view[person] for person in half] for view in views)) for half in _halves(people)
+    ]
 
 
-def _of_viper_view(folder: Path, camera: int) -> dict[int, Crop]:
-    """Person -> their one image in this view. File names are PERSON_ANGLE."""
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in {".bmp", ".jpg", ".png"})
-    if not paths:
-        raise Missing(f"there are no images in {folder}", code="no_protocol")
-    people = (int(path.name.split("_")[0]) for path in paths)
-    return {person: Crop(path, person, camera) for person, path in zip(people, paths, strict=True)}
+def prid(root: Path) -> list[Trial]:
+    """PRID 2011, single shot (Hirzer et al., SCIA 2011): a random half of the 200 people whom both
+    cameras saw, camera A asking camera B, where the 549 others are distractors; ten times over.
+
+    Raises Missing where `cam_a/` or `cam_b/`, there or below `single_shot/`, has no images.
+    """
+    root = root / "single_shot" if (root / "single_shot").is_dir() else root
+    asking = _of_view(root / "cam_a", 0, prefix="person_")
+    asked = _of_view(root / "cam_b", 1, prefix="person_")
+    strangers = [
+        replace(crop, person=DISTRACTOR) for person, crop in asked.items() if person > PRID_COMMON
+    ]
+    common = sorted(person for person in asking.keys() & asked.keys() if person <= PRID_COMMON)
+    return [
+        Trial([asking[person] for person in half], [asked[person] for person in half] + strangers)
+        for half in _halves(common)
+    ]
+
+
+def grid(root: Path) -> list[Trial]:
+    """GRID (Loy et al., CVPR 2009): those of the 250 people whom one of the ten official partitions
+    does not train on; `probe/` asks `gallery/`, where the 775 images of person 0 are distractors.
+
+    Raises Missing where a folder or the partitions are missing, Malformed for other partitions.
+    """
+    probe, gallery = (_of_grid_view(root / name) for name in ("probe", "gallery"))
+    return [
+        Trial(*([crop for crop in view if crop.person not in known] for view in (probe, gallery)))
+        for known in _grid_partitions(root / GRID_PARTITIONS)
+    ]
+
+
+def _grid_partitions(file: Path) -> list[set[int]]:
+    """The people that each partition trains on."""
+    if not file.is_file():
+        raise Missing(f"there is no {file}", code="no_protocol")
+    try:
+        cells = loadmat(file)["trainIdxAll"].ravel()
+        return [set(cell[0, 0][GRID_TRAINING].ravel().tolist()) for cell in cells]
+    except (KeyError, IndexError, ValueError, NotImplementedError) as error:
+        raise Malformed(
+            f"{file} does not hold GRID's partitions", code="grid_partitions"
+        ) from error
+
+
+def _of_grid_view(folder: Path) -> list[Crop]:
+    """File names are PERSON_CAMERA_FRAME_...; cameras count through both folders."""
+    parts = [(path, path.stem.split("_")) for path in _images(folder)]
+    return [Crop(path, int(fields[0]), int(fields[1])) for path, fields in parts]
 
 
 def folder(root: Path) -> list[Trial]:
     """`query/` and `gallery/` with Market-1501 file names."""
-    return [Trial(of_folder(root / "query"), of_folder(root / "gallery"))]
+    return [Trial(of_folder(root / "query"), _without_junk(root / "gallery"))]
+
+
+def _without_junk(folder: Path) -> list[Crop]:
+    return [crop for crop in of_folder(folder) if crop.person != JUNK]
+
+
+def _of_view(folder: Path, camera: int, *, prefix: str = "") -> dict[int, Crop]:
+    """Person -> their one image in this view. File names are PREFIX, PERSON, and perhaps _ANGLE."""
+    numbered = (
+        (int(path.stem.removeprefix(prefix).split("_")[0]), path) for path in _images(folder)
+    )
+    return {person: Crop(path, person, camera) for person, path in numbered}
+
+
+def _images(folder: Path) -> list[Path]:
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGES)
+    if not paths:
+        raise Missing(f"there are no images in {folder}", code="no_protocol")
+    return paths
+
+
+def _halves(people: Sequence[int]) -> list[list[int]]:
+    """Random halves, the same ones for every model."""
+    rng = np.random.default_rng(SEED)
+    return [
+        [int(person) for person in rng.permutation(people)[: len(people) // 2]]
+        for _ in range(REPETITIONS)
+    ]
 
 
 PROTOCOLS: dict[str, Callable[[Path], list[Trial]]] = {
     "market": market,
     "viper": viper,
+    "grid": grid,
+    "prid": prid,
     "folder": folder,
 }

@@ -20,7 +20,6 @@ from services.reid.training.calibration import (
 )
 from services.reid.training.crops import of_market_names, training_crops
 from services.reid.training.pixels import hold_out, read_training
-from services.reid.training.protocols import PROTOCOLS
 from services.reid.training.sampling import draw_pairs, epoch_batches
 from services.reid.training.schedule import learning_rate_at, work_of
 from services.reid.training.settings import Stage, TrainingSettings
@@ -255,34 +254,6 @@ def test_only_pairs_of_two_cameras_of_one_place_count():
     assert same.all()
 
 
-def test_viper_asks_one_view_for_random_halves_of_the_other(tmp_path):
-    for view in ("cam_a", "cam_b"):
-        (tmp_path / view).mkdir()
-        for person in range(10):
-            (tmp_path / view / f"{person:03}_90.png").touch()
-    trials = PROTOCOLS["viper"](tmp_path)
-    assert len(trials) == 10
-    for trial in trials:
-        assert [crop.person for crop in trial.query] == [crop.person for crop in trial.gallery]
-        assert len({crop.person for crop in trial.query}) == 5
-        assert {crop.path.parent.name for crop in trial.query} == {"cam_a"}
-    assert len({tuple(crop.person for crop in trial.query) for trial in trials}) > 1
-
-
-def test_the_own_split_of_market_has_the_stated_sizes(data):
-    (trial,) = PROTOCOLS["market"](data("Market-1501-train"))
-    assert len(trial.query) == 1089
-    assert len({crop.person for crop in trial.gallery}) == 251
-    trained = {crop.person for crop in training_crops(data("Market-1501-train"))}
-    assert not trained & {crop.person for crop in trial.query}
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_folder_without_the_protocols_files_is_missing(tmp_path, protocol):
-    with pytest.raises(Missing):
-        PROTOCOLS[protocol](tmp_path)
-
-
 @pytest.fixture(scope="module")
 def model_of_town(town, tmp_path_factory):
     """Trained by the command itself, for as short as it goes. Returns the model and its store."""
@@ -328,7 +299,9 @@ def test_evaluation_prints_one_json_object_as_its_last_line(model_of_town, town,
     run = CliRunner().invoke(app, arguments)
     assert run.exit_code == 0, run.output
     figures = json.loads(run.stdout.splitlines()[-1])
-    assert set(figures) == {"rank1", "rank5", "rank10", "rank20", "map", "queries", "gallery"}
+    shares = {"rank1", "rank5", "rank10", "rank20", "map", "map_trapezoid"}
+    bounds = {f"{name}_{end}" for name in shares for end in ("low", "high")}
+    assert set(figures) == shares | bounds | {"trials", "queries", "gallery"}
     assert (figures["queries"], figures["gallery"]) == (10, 20)
     assert 0 <= figures["rank1"] <= figures["rank5"] <= 1
 
