@@ -7,6 +7,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -156,11 +157,22 @@ def _filled_up(batch: Array) -> Array:
     return np.concatenate([batch, np.zeros((missing, *batch.shape[1:]), batch.dtype)])
 
 
+_first_use = Lock()
+
+
 def _openvino() -> Any:
     """The library. Its import reports to its maker where openvino-telemetry is installed, which it
     requires: hidden, that package is done without. Raises ModuleNotFoundError."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
+    with _first_use:
+        import openvino
+
+        # Its two tables of numpy's types are C++ statics that are filled when first asked for, and
+        # filling them hands the interpreter lock on. A thread that gets it and asks too waits for
+        # the table with that lock in hand: for ever, and no other thread runs again (seen with
+        # 2026.4). So both are filled here, where one thread at a time may ask.
+        openvino.Type.f32.to_dtype()
+        openvino.Tensor(np.zeros(1, np.float32))
 
     return openvino
 

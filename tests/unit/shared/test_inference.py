@@ -125,6 +125,43 @@ def test_openvino_leaves_its_caller_no_stack_of_its_own_to_handle_signals_on(onn
     assert found == [None]
 
 
+FIRST_USE_BY_MANY_THREADS = """
+import faulthandler, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import numpy as np
+from shared.inference import Provider, open_session
+
+read, reads = np.lib.NumpyVersion, []
+
+def read_slowly(version):
+    reads.append(version)
+    time.sleep(0.5)  # the other threads run now
+    return read(version)
+
+# What the first use of OpenVINO's tables calls in Python.
+np.lib.NumpyVersion = read_slowly
+# Threads that wait for each other cannot be interrupted, but their process can be ended.
+faulthandler.dump_traceback_later(60, exit=True)
+with ThreadPoolExecutor(6) as threads:
+    loading = [
+        threads.submit(open_session, Path(sys.argv[1]), provider=Provider.OPENVINO, lanes=2)
+        for _ in range(2)
+    ]
+    sessions = [session.result() for session in loading]
+    asked = [threads.submit(session, np.ones((1, 3), np.float32)) for session in sessions * 3]
+    assert [float(answer.result()[0].item()) for answer in asked] == [6.0] * 6
+assert reads, "pybind11 has changed: nothing was slowed down"
+"""
+
+
+@needs_openvino
+def test_threads_may_open_and_ask_openvino_for_the_first_time_all_at_once(onnx):
+    command = [sys.executable, "-c", FIRST_USE_BY_MANY_THREADS, str(onnx)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @needs_openvino
 def test_openvino_reports_nothing_to_its_maker(onnx):
     program = (
