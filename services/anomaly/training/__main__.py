@@ -25,6 +25,7 @@ from services.anomaly.training.gallery import chosen_clips, draw_gallery
 from services.anomaly.training.gathering import gather
 from services.anomaly.training.inventions import write_inventions
 from services.anomaly.training.judge import JudgeSettings
+from services.anomaly.training.latent import fit_latent
 from services.anomaly.training.prior import Scoring, with_prior
 from services.anomaly.training.protocols import PREFIX, PROTOCOLS, test_set
 from services.anomaly.training.pseudo import PseudoAnomalies
@@ -267,14 +268,21 @@ def ablate_command(
     models: Annotated[Path, typer.Option(help="The store's folder.")] = Path("models"),
     protocol: Annotated[str, typer.Option(help=" or ".join(PROTOCOLS) + ".")] = "folder",
     stride: Annotated[int, typer.Option(help="Between windows, offline.", min=1)] = REGIMES.stride,
+    learnt: Annotated[
+        list[Path] | None, typer.Option(help="What it was trained on, for a density of its codes.")
+    ] = None,
+    held_out: HeldOutOption = 0.2,
+    seed: int = 0,
 ) -> None:
     """Reads one model's errors in several ways, and prints what each is worth."""
-    regimes = RegimeSettings(stride)
+    stored = ModelStore(models).load(model)
+    density = fit_latent(stored, gather(learnt, [], held_out), seed=seed) if learnt else None
     rows = ablate(
-        ModelStore(models).load(model),
+        stored,
         test_set(protocol, data),
-        EvaluationSettings(regimes, JudgeSettings()),
+        EvaluationSettings(RegimeSettings(stride), JudgeSettings()),
         say=lambda line: print(line, flush=True),
+        density=density,
     )
     print("\n".join(side_by_side(rows)))
 

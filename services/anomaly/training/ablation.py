@@ -15,6 +15,7 @@ from services.anomaly.core.error_map import Reading
 from services.anomaly.scorer import Scorer, blend_of
 from services.anomaly.training.evaluation import traces_of, whole_recording
 from services.anomaly.training.judge import Judge
+from services.anomaly.training.latent import LatentScorer
 from shared.errors import Malformed
 from shared.inference import Provider, open_session
 from shared.model_store import StoredModel
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from services.anomaly.core.error_map import FrameScoring
     from services.anomaly.training.evaluation import EvaluationSettings
     from services.anomaly.training.judge import Rows
+    from services.anomaly.training.latent import LatentDensity
     from services.anomaly.training.protocols import TestSet
     from shared.inference import Session
     from shared.model_store import ModelCard
@@ -82,19 +84,21 @@ BLENDED = (
 
 
 def ablate(
-    model: StoredModel, tests: TestSet, settings: EvaluationSettings, say: Callable[[str], None]
+    model: StoredModel,
+    tests: TestSet,
+    settings: EvaluationSettings,
+    say: Callable[[str], None],
+    density: LatentDensity | None = None,
 ) -> dict[str, Rows]:
-    """Rows by the variants' names; those of the blend where the model has one.
+    """Rows by the variants' names; those of the blend where the model has one, and those of the
+    latent density where there is one of this model.
 
     say: hears each variant's name when it begins. Raises as `evaluate`.
     """
-    session = _Remembering(open_session(model.path, provider=Provider.CPU))
-    variants = RECONSTRUCTION + (BLENDED if blend_of(model.card) else ())
     judge = Judge(tests, settings.judge)
     rows = {}
-    for variant in variants:
-        say(variant.name)
-        scorer = Scorer(StoredModel(variant.of(model.card), model.path.parent), session)
+    for name, scorer in _scorers(model, density).items():
+        say(name)
         traces = [
             traces_of(
                 scorer,
@@ -104,8 +108,23 @@ def ablate(
             )
             for clip in tests.clips
         ]
-        rows[variant.name] = judge.rows(traces)
+        rows[name] = judge.rows(traces)
     return rows
+
+
+def _scorers(model: StoredModel, density: LatentDensity | None) -> dict[str, Scorer]:
+    session = _Remembering(open_session(model.path, provider=Provider.CPU))
+    variants = RECONSTRUCTION + (BLENDED if blend_of(model.card) else ())
+    scorers = {
+        variant.name: Scorer(StoredModel(variant.of(model.card), model.path.parent), session)
+        for variant in variants
+    }
+    if density is not None:
+        scorers["latent density alone"] = LatentScorer(model, session, density, alone=True)
+        scorers["the model, and latent density"] = LatentScorer(
+            model, session, density, alone=False
+        )
+    return scorers
 
 
 class _Remembering:
