@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,13 +15,13 @@ import typer
 
 from services.reid.core.reranking import Reranking
 from services.reid.embedder import Embedder
-from services.reid.models.msp_loss import Levels, MspLossSettings
+from services.reid.models.msp_loss import Levels
 from services.reid.training.console import Console
 from services.reid.training.evaluate import Comparison, compare, outcome_of
 from services.reid.training.histogram import HistogramEmbedder
 from services.reid.training.protocols import PROTOCOLS
 from services.reid.training.report import figures_of, table
-from services.reid.training.settings import Stage, TrainingSettings
+from services.reid.training.settings import RECIPES, Network, Stage, TrainingSettings
 from services.reid.training.sheet import draw_sheet
 from services.reid.training.workshop import Workshop
 from shared.errors import CityBrainError
@@ -35,49 +36,73 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 HISTOGRAM = "histogram"
-DEFAULTS = TrainingSettings()
-SMALL, FULL, LOW = DEFAULTS.stages
 
 
 @app.command()
 def train(
     data: Annotated[list[Path], typer.Option(help="Folder of crops; may be given several times.")],
     out: Annotated[Path, typer.Option(help="The model's folder, MODELS/NAME.")],
+    network: Annotated[
+        Network, typer.Option(help="Each has a recipe, of which options change what they name.")
+    ] = Network.MSP_CNN,
     version: str = "1",
-    small_epochs: Annotated[int, typer.Option(help="At half size, first.")] = SMALL.epochs,
-    epochs: Annotated[int, typer.Option(help="At full size.")] = FULL.epochs,
+    small_epochs: Annotated[int | None, typer.Option(help="At half size, first.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="At full size.")] = None,
     low_level_epochs: Annotated[
-        int, typer.Option(help="Last, with the low-level loss if levels have it.")
-    ] = LOW.epochs,
-    learning_rate: float = DEFAULTS.learning_rate,
-    warm_up: Annotated[float, typer.Option(help="Epochs.")] = DEFAULTS.warm_up_epochs,
+        int | None, typer.Option(help="Last, with the low-level loss if levels have it.")
+    ] = None,
     levels: Annotated[
-        Levels, typer.Option(help="What is compared: the rows of the paper's Table 5.")
-    ] = DEFAULTS.loss.levels,
-    negatives: Annotated[str, typer.Option(help="random or nearest")] = DEFAULTS.negatives,
-    people: Annotated[int, typer.Option(help="In a batch.")] = DEFAULTS.people,
-    held_out: Annotated[float, typer.Option(help="Share of people.")] = DEFAULTS.held_out,
-    seed: int = DEFAULTS.seed,
+        Levels, typer.Option(help="What MSP-CNN compares: the rows of its paper's Table 5.")
+    ] = Levels.BOTH,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    warm_up: Annotated[float | None, typer.Option(help="Epochs.")] = None,
+    negatives: Annotated[str | None, typer.Option(help="random or nearest")] = None,
+    people: Annotated[int | None, typer.Option(help="In a batch.")] = None,
+    crops: Annotated[int | None, typer.Option(help="Of each person in a batch.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Before MSP-CNN's fc8.")] = None,
+    erasing: Annotated[float | None, typer.Option(help="Share of crops with a blot.")] = None,
+    held_out: Annotated[float | None, typer.Option(help="Share of people.")] = None,
+    seed: int | None = None,
+    trial: Annotated[
+        int | None, typer.Option(help="Of VIPeR: 0 to 9, whose people are not trained on.")
+    ] = None,
     start_from: Annotated[
         Path | None, typer.Option(help="Another training's checkpoint, to start from its features.")
     ] = None,
-    checkpoint: Annotated[Path, typer.Option()] = Path("runs/msp-cnn.pt"),
+    checkpoint: Annotated[Path | None, typer.Option(help="runs/NETWORK.pt if not given.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the checkpoint.")] = False,
     threads: int = 1,
 ) -> None:
-    """Trains MSP-CNN. The last checkpoint is exported, whatever it scores."""
-    settings = TrainingSettings(
-        stages=_stages(small_epochs, epochs, low_level_epochs),
-        learning_rate=learning_rate,
-        warm_up_epochs=warm_up,
-        negatives=_negatives(negatives),
-        people=people,
-        held_out=held_out,
-        seed=seed,
-        loss=MspLossSettings(levels=levels),
+    """Trains a network. The last checkpoint is exported, whatever it scores."""
+    recipe = RECIPES[network]
+    named = {
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "warm_up_epochs": warm_up,
+        "negatives": _negatives(negatives),
+        "people": people,
+        "crops": crops,
+        "dropout": dropout,
+        "erasing": erasing,
+        "held_out": held_out,
+        "seed": seed,
+    }
+    settings = replace(
+        recipe,
+        stages=_stages(recipe, small_epochs, epochs, low_level_epochs),
+        loss=replace(recipe.loss, levels=levels),
+        **{name: value for name, value in named.items() if value is not None},  # type: ignore[arg-type]
     )
     torch.set_num_threads(threads)
-    workshop = Workshop.open(data, settings, checkpoint, start_from=start_from, resume=resume)
+    workshop = Workshop.open(
+        data,
+        settings,
+        checkpoint or Path("runs") / f"{network}.pt",
+        trial=trial,
+        start_from=start_from,
+        resume=resume,
+    )
     print(workshop.summary)
     workshop.train(Console().training)
     stored = workshop.ship(
@@ -93,7 +118,10 @@ def train(
 def evaluate_command(
     data: Annotated[Path, typer.Option(help="The benchmark's folder.")],
     protocol: Annotated[str, typer.Option(help=" | ".join(PROTOCOLS))],
-    model: Annotated[str, typer.Option(help=f"A stored model, or {HISTOGRAM}.")] = "msp-cnn",
+    model: Annotated[
+        str,
+        typer.Option(help=f"A stored model, or {HISTOGRAM}; NAME-{{trial}} is a model per trial."),
+    ] = "msp-cnn",
     models: Annotated[Path, typer.Option(help="The store.")] = Path("models"),
     flip: Annotated[bool, typer.Option(help="Mean vector of crop and mirror image.")] = False,
     centre_cameras: Annotated[
@@ -110,13 +138,24 @@ def evaluate_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, last line.")] = False,
 ) -> None:
     """Prints CMC 1, 5, 10, 20 and mAP, and how far they may be trusted."""
+    if record and "{trial}" in model:
+        raise typer.BadParameter("figures of several models belong on no one's card")
     if protocol not in PROTOCOLS:
         raise typer.BadParameter(f"no protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
     how = Comparison(
         flip=flip, centre_cameras=centre_cameras, reranking=Reranking() if rerank else None
     )
     trials = PROTOCOLS[protocol](data)
-    compared = compare(_embedder(model, models), trials, Console().embedding, how)
+    rounds = (
+        [(model.format(trial=n), [trial]) for n, trial in enumerate(trials)]
+        if "{trial}" in model
+        else [(model, trials)]
+    )
+    compared = [
+        one
+        for name, asked in rounds
+        for one in compare(_embedder(name, models), asked, Console().embedding, how)
+    ]
     figures = figures_of(outcome_of(compared))
     print(table(figures))
     if sheet is not None:
@@ -142,19 +181,26 @@ def _embedder(model: str, models: Path) -> Embeds:
     return Embedder(stored, open_session(stored.path))
 
 
-def _stages(small: int, full: int, low_level: int) -> tuple[Stage, ...]:
-    """The last stage goes on at the size of the one before."""
-    return (
-        Stage(epochs=small, shrink=SMALL.shrink),
-        Stage(epochs=full),
-        Stage(epochs=low_level, shrink=1 if full else SMALL.shrink, low_level=True),
+def _stages(
+    recipe: TrainingSettings, small: int | None, full: int | None, low_level: int | None
+) -> tuple[Stage, ...]:
+    """The recipe's stages with the epochs that are given. The last goes on at the size of the one
+    before."""
+    if low_level and recipe.network is not Network.MSP_CNN:
+        raise typer.BadParameter(f"{recipe.network} has no low-level loss")
+    first, second, last = (
+        stage if epochs is None else replace(stage, epochs=epochs)
+        for stage, epochs in zip(recipe.stages, (small, full, low_level), strict=True)
     )
+    return first, second, replace(last, shrink=second.shrink if second.epochs else first.shrink)
 
 
-def _negatives(name: str) -> Literal["random", "nearest"]:
-    if name not in {"random", "nearest"}:
-        raise typer.BadParameter(f"negatives are random or nearest, not {name!r}")
-    return "nearest" if name == "nearest" else "random"
+def _negatives(name: str | None) -> Literal["random", "nearest"] | None:
+    match name:
+        case None | "random" | "nearest":
+            return name
+        case _:
+            raise typer.BadParameter(f"negatives are random or nearest, not {name!r}")
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from services.reid.models.msp_cnn import INPUT_HEIGHT, INPUT_WIDTH
@@ -19,6 +21,24 @@ def random_crops(pixels: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     columns = torch.where(mirrored[:, None], columns.flip(1), columns)
     cut = pixels[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return _normalise(cut)
+
+
+def erased(crops: torch.Tensor, share: float, rng: torch.Generator) -> torch.Tensor:
+    """About that share of the normalised crops, each with a rectangle of 2 to 30 % of its area, up
+    to three times as long one way as the other, blotted out with the mean colour."""
+    batch, _, height, width = crops.shape
+    area = (0.02 + 0.28 * torch.rand(batch, generator=rng)) * height * width
+    aspect = torch.exp((2 * torch.rand(batch, generator=rng) - 1) * math.log(3.0))
+    tall = (area * aspect).sqrt().round().clamp(1, height)
+    wide = (area / aspect).sqrt().round().clamp(1, width)
+    tall = torch.where(torch.rand(batch, generator=rng) < share, tall, torch.zeros(()))
+    top = (torch.rand(batch, generator=rng) * (height - tall + 1)).floor()
+    left = (torch.rand(batch, generator=rng) * (width - wide + 1)).floor()
+    rows, columns = torch.arange(height), torch.arange(width)
+    in_rows = (rows >= top[:, None]) & (rows < (top + tall)[:, None])
+    in_columns = (columns >= left[:, None]) & (columns < (left + wide)[:, None])
+    # Normalised pixels have the mean colour at 0.
+    return crops.masked_fill((in_rows[:, :, None] & in_columns[:, None, :])[:, None], 0.0)
 
 
 def centre_crops(pixels: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from services.reid.embedder import RESIZED_HEIGHT, RESIZED_WIDTH
-from services.reid.models.msp_cnn import INPUT_HEIGHT, INPUT_WIDTH, MspCnn
+from services.reid.models.msp_cnn import INPUT_HEIGHT, INPUT_WIDTH
 from services.reid.training.calibration import SAME_PERSON_SHARE
 from services.reid.training.export import INPUT, OUTPUT
 from services.reid.training.settings import MEAN, STD
@@ -17,13 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from services.reid.core.evaluation import Ranking
+    from services.reid.training.objectives import Objective
     from services.reid.training.settings import TrainingSettings
-
-PAPER = (
-    "Shen et al., Multi-level Similarity Perception for Person Re-identification, ACM MM 2017;"
-    " backbone: Xiao et al., CVPR 2016, at half its width"
-)
-
 
 LICENCE = "research use: the training crops show real people and may be used for research"
 
@@ -52,23 +47,26 @@ class Training:
 
 
 def card_of(
-    network: MspCnn, onnx: Path, training: Training, prior: IdentityPrior, held_out: Ranking
+    objective: Objective, onnx: Path, training: Training, prior: IdentityPrior, held_out: Ranking
 ) -> ModelCard:
     """The card; the benchmark figures are added by whoever runs the benchmarks."""
     settings = training.settings
     shrink = settings.stage_of(settings.epochs - 1).shrink
+    seen = f"{INPUT_HEIGHT // shrink}x{INPUT_WIDTH // shrink}"
     parameters = sum(
-        p.numel() for name, p in network.named_parameters() if not name.startswith("fc8.")
+        p.numel()
+        for name, p in objective.network.named_parameters()
+        if not name.startswith(f"{objective.head_name}.")
     )
     return ModelCard(
         name=training.name,
         version=training.version,
         service="reid",
         summary=(
-            f"MSP-CNN: a person crop, seen at {INPUT_HEIGHT // shrink}x{INPUT_WIDTH // shrink},"
-            f" to a unit vector; {parameters / 1e6:.2f} M parameters"
+            f"{objective.title}: a person crop, seen at {seen}, to a unit vector;"
+            f" {parameters / 1e6:.2f} M parameters"
         ),
-        paper=PAPER,
+        paper=objective.paper,
         file=onnx.name,
         sha256=sha256_of(onnx),
         input=_input(),

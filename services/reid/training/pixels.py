@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from services.reid.embedder import resize
-from services.reid.training.crops import training_crops
+from services.reid.training.protocols import crops_to_train_on
 from shared import images
 
 if TYPE_CHECKING:
@@ -62,14 +62,15 @@ def read_pixels(crops: Sequence[Crop]) -> NDArray[np.uint8]:
         return np.stack(list(read))
 
 
-def read_training(folders: Sequence[Path]) -> LabelledPixels:
-    """The training crops of all folders. Distractors and junk are nobody, and are left out.
+def read_training(folders: Sequence[Path], trial: int | None = None) -> LabelledPixels:
+    """The training crops of all folders; of VIPeR those that a trial does not test. Distractors and
+    junk are nobody, and are left out.
 
-    Raises Missing for a folder without crops.
+    Raises Missing for a folder without crops, Malformed for VIPeR without a trial.
     """
     pixels, people, cameras, sources = [], [], [], []
     for source, folder in enumerate(folders):
-        crops = [crop for crop in training_crops(folder) if crop.person > 0]
+        crops = [crop for crop in crops_to_train_on(folder, trial) if crop.person > 0]
         pixels.append(read_pixels(crops))
         people.extend([(source, crop.person) for crop in crops])
         cameras.extend([(source, crop.camera) for crop in crops])

@@ -13,7 +13,13 @@ import numpy as np
 from scipy.io import loadmat
 
 from services.reid.core.evaluation import DISTRACTOR, JUNK
-from services.reid.training.crops import MARKET_SPLIT, Crop, of_folder, of_market_list
+from services.reid.training.crops import (
+    MARKET_SPLIT,
+    Crop,
+    of_folder,
+    of_market_list,
+    training_crops,
+)
 from shared.errors import Malformed, Missing
 
 if TYPE_CHECKING:
@@ -61,11 +67,35 @@ def viper(root: Path) -> list[Trial]:
 
     Raises Missing where `cam_a/` or `cam_b/` has no images.
     """
-    views = [_of_view(root / name, camera) for camera, name in enumerate(("cam_a", "cam_b"))]
-    people = sorted(views[0].keys() & views[1].keys())
+    views, people = _of_viper(root)
     return [
         Trial(*([view[person] for person in half] for view in views)) for half in _halves(people)
     ]
+
+
+def viper_training(root: Path, trial: int) -> list[Crop]:
+    """Both crops of everybody whom a trial of `viper`, counted from 0, does not ask for.
+
+    Raises Missing where `cam_a/` or `cam_b/` has no images, or where there is no such trial.
+    """
+    views, people = _of_viper(root)
+    if not 0 <= trial < REPETITIONS:
+        raise Missing(f"trials are 0 to {REPETITIONS - 1}, not {trial}", code="no_trial")
+    tested = set(_halves(people)[trial])
+    return [view[person] for person in people if person not in tested for view in views]
+
+
+def _of_viper(root: Path) -> tuple[list[dict[int, Crop]], list[int]]:
+    """Each view's crops by person, and the people of both. They count from 1 here: 0 would be
+    nobody."""
+    views = [
+        {
+            number + 1: replace(crop, person=number + 1)
+            for number, crop in _of_view(root / name, camera).items()
+        }
+        for camera, name in enumerate(("cam_a", "cam_b"))
+    ]
+    return views, sorted(views[0].keys() & views[1].keys())
 
 
 def prid(root: Path) -> list[Trial]:
@@ -150,6 +180,18 @@ def _halves(people: Sequence[int]) -> list[list[int]]:
         [int(person) for person in rng.permutation(people)[: len(people) // 2]]
         for _ in range(REPETITIONS)
     ]
+
+
+def crops_to_train_on(root: Path, trial: int | None) -> list[Crop]:
+    """trial: of a folder in VIPeR's layout, the trial whose people are left out.
+
+    Raises Missing for a folder without training crops, Malformed for VIPeR without a trial.
+    """
+    if not (root / "cam_a").is_dir():
+        return training_crops(root)
+    if trial is None:
+        raise Malformed(f"{root}: say which trial's people not to train on", code="no_trial")
+    return viper_training(root, trial)
 
 
 PROTOCOLS: dict[str, Callable[[Path], list[Trial]]] = {

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.reid.training.settings import Network
+
 if TYPE_CHECKING:
     from services.reid.training.settings import TrainingSettings
 
@@ -45,7 +47,9 @@ def work_of(settings: TrainingSettings, start: float, end: float | None = None) 
     work, first = 0.0, 0
     for stage in settings.stages:
         overlap = min(end, first + stage.epochs) - max(start, first)
-        compared = stage.low_level and settings.loss.levels.low
+        compared = (
+            stage.low_level and settings.loss.levels.low and settings.network is Network.MSP_CNN
+        )
         cost = (1.0 + (LOW_LEVEL_COST if compared else 0.0)) / stage.shrink**2
         work += max(0.0, overlap) * cost
         first += stage.epochs

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal
 
 from services.reid.models.msp_loss import MspLossSettings
+from services.reid.models.osnet_loss import OsnetLossSettings
+
+
+class Network(StrEnum):
+    """What can be trained."""
+
+    MSP_CNN = "msp-cnn"
+    OSNET = "osnet"
+
 
 MEAN = (0.4, 0.4, 0.4)
 """Subtracted from pixels in [0, 1]: the 102 of 255 that the CVPR 2016 network subtracts."""
@@ -35,15 +45,20 @@ class TrainingSettings:
     """The defaults are ours, chosen on identities held out of training, except where a source is
     named.
 
+    network: what is trained.
     people, crops: a batch is so many people with so many crops each; every crop is an anchor once.
     negatives: per anchor; with one positive each that is the paper's 2:1. `nearest` takes the most
     alike of the batch, `random` any.
     low_level_anchors: per batch whose pairs enter the low-level loss, which costs as much as the
     network itself.
+    erasing: share of crops of which a random rectangle is blotted out (Zhong et al., "Random
+    Erasing Data Augmentation", AAAI 2020).
+    loss: of MSP-CNN. osnet_loss: of OSNet.
     held_out: share of each source's identities that are not trained on; they serve to choose
     settings and to fit the identity prior.
     """
 
+    network: Network = Network.MSP_CNN
     stages: tuple[Stage, ...] = (
         Stage(epochs=30, shrink=2),
         Stage(epochs=5),
@@ -59,9 +74,11 @@ class TrainingSettings:
     negatives_per_anchor: int = 2
     low_level_anchors: int = 4
     dropout: float = 0.5
+    erasing: float = 0.0
     held_out: float = 0.1
     seed: int = 17
     loss: MspLossSettings = field(default_factory=MspLossSettings)
+    osnet_loss: OsnetLossSettings = field(default_factory=OsnetLossSettings)
 
     @property
     def epochs(self) -> int:
@@ -74,3 +91,21 @@ class TrainingSettings:
                 return stage
             epoch -= stage.epochs
         raise IndexError(f"there are {self.epochs} epochs")
+
+
+RECIPES: dict[Network, TrainingSettings] = {
+    Network.MSP_CNN: TrainingSettings(),
+    Network.OSNET: TrainingSettings(
+        network=Network.OSNET,
+        stages=(
+            Stage(epochs=24, shrink=2),
+            Stage(epochs=8),
+            Stage(epochs=0, low_level=True),
+        ),
+        learning_rate=2e-3,
+        weight_decay=2e-2,
+        erasing=0.3,
+    ),
+}
+"""How each network is trained unless told otherwise: in stages at half size, at full size, and at
+full size with the low-level loss, which is MSP-CNN's alone."""

@@ -1,4 +1,4 @@
-"""Labelled pixels -> a trained MSP-CNN, with a checkpoint after every epoch."""
+"""Labelled pixels -> a trained network, with a checkpoint after every epoch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch.nn import functional
 
 from services.reid.core.evaluation import Labels, rank
-from services.reid.models import msp_loss
-from services.reid.models.msp_cnn import MspCnn, UnitVectors, shrunk
-from services.reid.training.augmentation import centre_crops, random_crops
-from services.reid.training.sampling import draw_pairs, epoch_batches
+from services.reid.models.msp_cnn import UnitVectors, shrunk
+from services.reid.training.augmentation import centre_crops, erased, random_crops
+from services.reid.training.objectives import OBJECTIVES, BatchLabels
+from services.reid.training.sampling import epoch_batches
 from services.reid.training.schedule import Progress, learning_rate_at, work_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 IMPRINTED_CROPS = 4
-"""Of each identity, whose mean feature becomes its row of fc8."""
+"""Of each identity, whose mean feature becomes its row of the head."""
 
 IMPRINTED_NORM = 1.5
 """Length of such a row; about that of a trained one."""
@@ -62,7 +62,8 @@ class Trainer:
         self.settings = settings
         self.device = device
         self.data = data
-        self.network = MspCnn(identities=data.identities, dropout=settings.dropout)
+        self.objective = OBJECTIVES[settings.network](data.identities, settings)
+        self.network = self.objective.network
         self.network.to(device.name, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = _optimiser(self.network, settings)
         self.epochs_done = 0
@@ -105,22 +106,25 @@ class Trainer:
         self.minutes = state["minutes"]
 
     def start_from(self, path: Path) -> None:
-        """Takes another training's network, but for fc8: its identities are not these. Each row of
-        fc8 becomes the direction of its identity's features (Qi et al., "Low-shot learning with
-        imprinted weights", CVPR 2018), or its chance weights would first spoil what was learnt."""
+        """Takes another training's network, but for its head: its identities are not these. Each
+        row of the head becomes the direction of its identity's features (Qi et al., "Low-shot
+        learning with imprinted weights", CVPR 2018), or its chance weights would first spoil what
+        was learnt."""
         state = torch.load(path, map_location=self.device.name, weights_only=True)
-        own = self.network.fc8.state_dict(prefix="fc8.")
+        head = self.objective.head
+        own = head.state_dict(prefix=f"{self.objective.head_name}.")
         self.network.load_state_dict(state["network"] | own)
         few = np.concatenate(
             [rows[:IMPRINTED_CROPS] for rows in _rows_by_person(self.data.people.numpy())]
         )
         sample = self.data.rows(torch.from_numpy(few))
-        features = functional.relu(features_of(self, sample))
+        features = self.objective.classified(features_of(self, sample))
         means = torch.zeros(self.data.identities, features.shape[1])
         means.index_add_(0, sample.people, features - features.mean(dim=0))
         with torch.no_grad():
-            self.network.fc8.weight.copy_(IMPRINTED_NORM * functional.normalize(means, dim=1))
-            self.network.fc8.bias.zero_()
+            head.weight.copy_(IMPRINTED_NORM * functional.normalize(means, dim=1))
+            if head.bias is not None:
+                head.bias.zero_()
 
     def _epoch(self, report: Callable[[Progress], None]) -> None:
         settings, epoch = self.settings, self.epochs_done
@@ -153,56 +157,26 @@ class Trainer:
 
     def _step(self, batch: torch.Tensor, stage: Stage, draws: torch.Generator) -> dict[str, float]:
         crops = random_crops(self.data.pixels[batch], draws)
-        people = self.data.people[batch]
+        if self.settings.erasing:
+            crops = erased(crops, self.settings.erasing, draws)
+        labels = BatchLabels(self.data.people[batch], self.data.sources[batch])
         with self.device.autocast():
-            pool1 = self.network.low_level(shrunk(crops.to(self.device.name), stage.shrink))
-            feature = self.network.high_level(pool1)
-            logits = self.network.classify(feature)
-        losses = self._losses(pool1.float(), feature.float(), logits.float(), batch, stage, draws)
+            seen = self.objective.see(shrunk(crops.to(self.device.name), stage.shrink))
+        seen = {name: tensor.float() for name, tensor in seen.items()}
+        losses = self.objective.losses(seen, labels, stage, draws)
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
         self.optimiser.step()
-        correct = (logits.argmax(1).cpu() == people).float().mean()
+        correct = (seen["logits"].argmax(1).cpu() == labels.people).float().mean()
         return {name: loss.item() for name, loss in losses.items()} | {"accuracy": correct.item()}
-
-    def _losses(
-        self,
-        pool1: torch.Tensor,
-        feature: torch.Tensor,
-        logits: torch.Tensor,
-        batch: torch.Tensor,
-        stage: Stage,
-        draws: torch.Generator,
-    ) -> dict[str, torch.Tensor]:
-        """The weighted terms of L, by name."""
-        settings = self.settings.loss
-        people, sources = self.data.people[batch], self.data.sources[batch]
-        unit = functional.normalize(feature.detach(), dim=1).cpu()
-        pairs = draw_pairs(unit @ unit.T, people, sources, self.settings, draws)
-        same = pairs.same.to(feature.device)
-        losses = {
-            "class": msp_loss.classification_loss(
-                logits, people.to(logits.device), settings.label_smoothing
-            )
-        }
-        if settings.levels.high:
-            losses["high"] = settings.high_weight * msp_loss.high_level_loss(
-                feature[pairs.left], feature[pairs.right], same, settings.margin
-            )
-        if stage.low_level and settings.levels.low:
-            few = self.settings.low_level_anchors * (1 + self.settings.negatives_per_anchor)
-            losses["low"] = settings.low_weight * msp_loss.low_level_loss(
-                pool1[pairs.left[:few]], pool1[pairs.right[:few]], same[:few], settings
-            )
-        return losses
 
 
 def _rows_by_person(people: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [np.flatnonzero(people == person) for person in range(people.max() + 1)]
 
 
-def _optimiser(network: MspCnn, settings: TrainingSettings) -> torch.optim.Optimizer:
+def _optimiser(network: torch.nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
     """Normalisation and biases do not decay, as in the CVPR 2016 network."""
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]

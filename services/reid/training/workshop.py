@@ -40,12 +40,14 @@ class Workshop:
         settings: TrainingSettings,
         checkpoint: Path,
         *,
+        trial: int | None = None,
         start_from: Path | None = None,
         resume: bool = False,
     ) -> Self:
-        """Reads the crops. start_from: a checkpoint of another training, whose features are a
-        better start than chance. Raises Missing for a folder without crops."""
-        kept, held = hold_out(read_training(folders), settings.held_out, settings.seed)
+        """Reads the crops. trial: of VIPeR, whose people are not trained on. start_from: a
+        checkpoint of another training, whose features are a better start than chance. Raises
+        Missing for a folder without crops."""
+        kept, held = hold_out(read_training(folders, trial), settings.held_out, settings.seed)
         trainer = Trainer(kept, settings, Device.best())
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         if start_from is not None:
@@ -88,7 +90,7 @@ class Workshop:
             onnx = Path(folder) / f"{out.name}.onnx"
             export(UnitVectors(trainer.network, trainer.shrink), onnx)
             card = card_of(
-                trainer.network,
+                trainer.objective,
                 onnx,
                 training,
                 fit_identity_prior(similarity, same),

@@ -12,17 +12,10 @@ from typer.testing import CliRunner
 from services.reid.embedder import Embedder
 from services.reid.models.msp_loss import Levels, MspLossSettings
 from services.reid.training.__main__ import app
-from services.reid.training.augmentation import centre_crops, random_crops
-from services.reid.training.calibration import (
-    SAME_PERSON_SHARE,
-    cross_camera_pairs,
-    fit_identity_prior,
-)
+from services.reid.training.augmentation import centre_crops
 from services.reid.training.crops import of_market_names, training_crops
 from services.reid.training.pixels import hold_out, read_training
-from services.reid.training.sampling import draw_pairs, epoch_batches
-from services.reid.training.schedule import learning_rate_at, work_of
-from services.reid.training.settings import Stage, TrainingSettings
+from services.reid.training.settings import RECIPES, Network, Stage, TrainingSettings
 from services.reid.training.trainer import Device, Trainer, features_of
 from shared.errors import Malformed, Missing
 from shared.inference import Provider, open_session
@@ -95,56 +88,6 @@ def test_whoever_is_held_out_is_not_trained_on(town, tmp_path):
     assert not any(crop.numpy().tobytes() in shown for crop in held.pixels)
 
 
-def test_a_batch_holds_different_people_with_so_many_crops_each():
-    rng = np.random.default_rng(0)
-    people = np.repeat(np.arange(12), rng.integers(2, 20, 12))
-    batches = epoch_batches(people, per_batch=4, crops=3, rng=rng)
-    for batch in batches:
-        names, counts = np.unique(people[batch], return_counts=True)
-        assert len(names) == 4
-        assert counts.tolist() == [3] * 4
-    assert len(np.unique(np.concatenate(batches))) > 0.85 * len(people)
-
-
-@pytest.mark.parametrize("negatives", ["random", "nearest"])
-def test_pairs_are_one_positive_to_two_negatives_of_the_same_source(negatives):
-    people = torch.arange(8).repeat_interleave(2)
-    sources = (people >= 4).long()
-    similarity = torch.rand((16, 16), generator=torch.Generator().manual_seed(0))
-    settings = replace(TINY, negatives=negatives)
-    pairs = draw_pairs(similarity, people, sources, settings, torch.Generator().manual_seed(1))
-    assert pairs.same.sum() * 2 == (~pairs.same).sum()
-    assert torch.equal(people[pairs.left] == people[pairs.right], pairs.same)
-    assert torch.equal(sources[pairs.left], sources[pairs.right])
-    assert not (pairs.left == pairs.right).any()
-
-
-def test_the_nearest_negatives_are_the_most_alike():
-    people, sources = torch.arange(6).repeat_interleave(2), torch.zeros(12, dtype=torch.long)
-    similarity = torch.rand((12, 12), generator=torch.Generator().manual_seed(0))
-    settings = replace(TINY, negatives="nearest", negatives_per_anchor=1)
-    pairs = draw_pairs(similarity, people, sources, settings, torch.Generator().manual_seed(1))
-    for left, right in zip(pairs.left[~pairs.same], pairs.right[~pairs.same], strict=True):
-        others = similarity[left][people != people[left]]
-        assert similarity[left, right] == others.max()
-
-
-def test_augmentation_cuts_mirrors_and_normalises():
-    pixels = torch.randint(0, 255, (32, 160, 64, 3), dtype=torch.uint8)
-    cut = random_crops(pixels, torch.Generator().manual_seed(0))
-    assert cut.shape == (32, 3, 144, 56)
-    windows = {
-        (top, left, mirrored): window.flip(2) if mirrored else window
-        for top in range(17)
-        for left in range(9)
-        for mirrored in (False, True)
-        for window in [
-            (pixels[0, top : top + 144, left : left + 56].permute(2, 0, 1) / 255 - 0.4) / 0.25
-        ]
-    }
-    assert sum(torch.allclose(cut[0], window, atol=1e-5) for window in windows.values()) == 1
-
-
 def test_training_and_serving_see_the_same_centre_crop(model_of_town):
     stored, _ = model_of_town
     crop = np.random.default_rng(0).integers(0, 255, (160, 64, 3), dtype=np.uint8)
@@ -153,32 +96,12 @@ def test_training_and_serving_see_the_same_centre_crop(model_of_town):
     assert np.allclose(served, trained, atol=1e-5)
 
 
-def test_the_rate_rises_then_falls_to_nearly_nothing():
-    settings = TrainingSettings(stages=(Stage(epochs=10),), warm_up_epochs=2)
-    rates = [learning_rate_at(epoch, settings) for epoch in np.linspace(0, 10, 101)]
-    assert np.argmax(rates) == 20
-    assert max(rates) == pytest.approx(settings.learning_rate)
-    assert rates[-1] < 0.01 * max(rates)
-
-
-def test_the_work_of_small_pictures_is_their_areas_share():
-    settings = TrainingSettings(stages=(Stage(epochs=8, shrink=2), Stage(epochs=2)))
-    assert work_of(settings, 0) == pytest.approx(4.0)
-    assert work_of(settings, 4) == pytest.approx(3.0)
-    assert work_of(settings, 7.5, 8.5) == pytest.approx(0.625)
-
-
-def test_the_low_level_loss_costs_time_only_where_it_counts():
-    stages = (Stage(epochs=1, low_level=True),)
-    whole = TrainingSettings(stages=stages)
-    without = TrainingSettings(stages=stages, loss=MspLossSettings(levels=Levels.HIGH))
-    assert work_of(without, 0) == 1.0 < work_of(whole, 0)
-
-
-def test_a_resumed_training_ends_where_an_unbroken_one_does(town, tmp_path):
+@pytest.mark.parametrize("network", Network)
+def test_a_resumed_training_ends_where_an_unbroken_one_does(town, tmp_path, network):
     torch.set_num_threads(1)
     data = read_training([town])
-    unbroken, first, second = (Trainer(data, TINY, CPU) for _ in range(3))
+    settings = replace(TINY, network=network, erasing=0.5)
+    unbroken, first, second = (Trainer(data, settings, CPU) for _ in range(3))
     unbroken.run(tmp_path / "unbroken.pt", lambda _: None)
     first._epoch(lambda _: None)
     first.epochs_done = 1
@@ -210,56 +133,28 @@ def test_the_rows_of_table_5_differ_in_what_they_compare_and_in_nothing_else(tow
     assert first[0]["class"] == terms[0][1]["class"]
 
 
-def test_a_training_may_start_from_anothers_features(town, tmp_path):
-    data = read_training([town])
-    other = Trainer(hold_out(data, 0.5, 0)[0], TINY, CPU)
+@pytest.mark.parametrize("network", Network)
+def test_a_training_may_start_from_anothers_features(town, tmp_path, network):
+    data, settings = read_training([town]), replace(TINY, network=network)
+    other = Trainer(hold_out(data, 0.5, 0)[0], settings, CPU)
     other.save(tmp_path / "other.pt")
-    trainer = Trainer(data, replace(TINY, seed=99), CPU)
+    trainer = Trainer(data, replace(settings, seed=99), CPU)
     trainer.start_from(tmp_path / "other.pt")
-    assert torch.equal(trainer.network.fc7[0].weight, other.network.fc7[0].weight)
+    head = trainer.objective.head_name
+    for name, value in other.network.state_dict().items():
+        assert name.startswith(head) or torch.equal(value, trainer.network.state_dict()[name])
     features = features_of(trainer, data)
-    guesses = trainer.network.fc8(features.relu()).argmax(1)
+    guesses = trainer.objective.head(trainer.objective.classified(features)).argmax(1)
     assert (guesses == data.people).float().mean() > 0.3
 
 
-def test_a_prior_recovers_the_logistic_law_that_made_its_pairs():
-    rng = np.random.default_rng(0)
-    similarity = rng.uniform(-0.2, 1.0, 40_000).astype(np.float32)
-    same = rng.random(40_000) < 1 / (1 + np.exp(-(12 * similarity - 8)))
-    prior = fit_identity_prior(similarity, same)
-    balance = same.mean() / (1 - same.mean())
-    shift = np.log(SAME_PERSON_SHARE / (1 - SAME_PERSON_SHARE) / balance)
-    assert prior.slope == pytest.approx(12, rel=0.05)
-    assert prior.offset == pytest.approx(-8 + shift, rel=0.05)
-
-
-def test_separable_pairs_give_a_finite_prior():
-    similarity = np.array([0.1, 0.2, 0.8, 0.9], np.float32)
-    prior = fit_identity_prior(similarity, similarity > 0.5)
-    assert np.isfinite([prior.slope, prior.offset]).all()
-    assert prior.slope > 0
-
-
-def test_one_kind_of_pair_is_no_ground_for_a_prior():
-    with pytest.raises(ValueError, match="pairs of two"):
-        fit_identity_prior(np.array([0.5], np.float32), np.array([True]))
-
-
-def test_only_pairs_of_two_cameras_of_one_place_count():
-    vectors = np.eye(4, dtype=np.float32)
-    similarity, same = cross_camera_pairs(
-        vectors, np.array([0, 0, 0, 1]), np.array([1, 2, 1, 3]), np.array([0, 0, 0, 1])
-    )
-    assert len(similarity) == 2
-    assert same.all()
-
-
-@pytest.fixture(scope="module")
-def model_of_town(town, tmp_path_factory):
+@pytest.fixture(scope="module", params=Network)
+def model_of_town(request, town, tmp_path_factory):
     """Trained by the command itself, for as short as it goes. Returns the model and its store."""
     folder = tmp_path_factory.mktemp("trained")
     arguments = ["train", "--data", str(town), "--out", str(folder / "models" / "tiny")]
     arguments += ["--small-epochs", "1", "--epochs", "0", "--low-level-epochs", "0"]
+    arguments += ["--network", str(request.param)]
     arguments += ["--people", "4", "--held-out", "0.25"]
     arguments += ["--checkpoint", str(folder / "tiny.pt")]
     run = CliRunner().invoke(app, arguments)
@@ -278,11 +173,28 @@ def test_training_leaves_a_model_in_the_store_with_a_whole_card(model_of_town):
     assert "research" in card.licence
 
 
+def test_a_card_tells_which_network_it_is_of_and_whose_paper(model_of_town):
+    card = model_of_town[0].card
+    is_msp = card.settings["network"] == Network.MSP_CNN
+    assert ("MSP-CNN" in card.summary) is is_msp
+    assert ("Omni-Scale" in card.paper) is not is_msp
+    # 1.79 M and 1.13 M: without the head, which is for training alone.
+    assert round(card.parameters / 1e6, 2) == (1.79 if is_msp else 1.13)
+
+
+def test_a_network_without_a_low_level_loss_refuses_epochs_of_it(town, tmp_path):
+    arguments = ["train", "--data", str(town), "--out", str(tmp_path / "m"), "--network", "osnet"]
+    run = CliRunner().invoke(app, [*arguments, "--low-level-epochs", "1"])
+    assert run.exit_code == 2
+    assert "no low-level loss" in run.output
+
+
 def test_the_exported_model_says_what_the_network_says(model_of_town, town):
     stored, folder = model_of_town
     data = read_training([town])
     kept, _ = hold_out(data, 0.25, TrainingSettings().seed)
-    trainer = Trainer(kept, replace(TrainingSettings(), stages=(Stage(epochs=1, shrink=2),)), CPU)
+    recipe = RECIPES[Network(stored.card.settings["network"])]
+    trainer = Trainer(kept, replace(recipe, stages=(Stage(epochs=1, shrink=2),)), CPU)
     trainer.resume(folder / "tiny.pt")
     embedder = Embedder(stored, open_session(stored.path, provider=Provider.CPU))
     served = embedder.embed([crop.numpy() for crop in data.pixels[:6]])

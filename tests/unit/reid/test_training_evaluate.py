@@ -24,6 +24,7 @@ from services.reid.training.sheet import (
     draw_sheet,
     without_face,
 )
+from shared.errors import Missing
 
 CELL = WIDTH + 2 * FRAME + GAP
 
@@ -155,6 +156,16 @@ def test_the_command_compares_in_every_way_and_draws(town, tmp_path):
     assert (figures["trials"], figures["queries"], figures["gallery"]) == (1, 12, 12)
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.height > 4 * HEIGHT
+
+
+def test_each_trial_may_have_a_model_of_its_own(town, tmp_path):
+    arguments = ["evaluate", "--data", str(town), "--protocol", "folder", "--json"]
+    arguments += ["--models", str(tmp_path), "--model", "mine-{trial}"]
+    run = CliRunner().invoke(app, arguments)
+    assert isinstance(run.exception, Missing)
+    assert "mine-0" in str(run.exception)
+    run = CliRunner().invoke(app, [*arguments, "--record", "town"])
+    assert run.exit_code == 2
 
 
 def test_viper_has_known_figures_without_learning(data):

@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from services.reid.training.crops import training_crops
-from services.reid.training.protocols import GRID_PARTITIONS, PROTOCOLS
+from services.reid.training.protocols import GRID_PARTITIONS, PROTOCOLS, crops_to_train_on
 from shared.errors import Malformed, Missing
 
 
@@ -33,6 +33,23 @@ def test_viper_asks_one_view_for_random_halves_of_the_other(tmp_path):
         assert len({crop.person for crop in trial.query}) == 5
         assert {crop.path.parent.name for crop in trial.query} == {"cam_a"}
     assert len({tuple(crop.person for crop in trial.query) for trial in trials}) > 1
+
+
+def test_who_is_tested_in_a_trial_of_viper_is_not_trained_on_for_it(tmp_path):
+    for view in ("cam_a", "cam_b"):
+        touch(tmp_path / view, *(f"{person:03}_90.png" for person in range(20)))
+    for n, trial in enumerate(PROTOCOLS["viper"](tmp_path)):
+        trained = crops_to_train_on(tmp_path, n)
+        assert {crop.person for crop in trained} | {crop.person for crop in trial.query} == {
+            *range(1, 21)
+        }
+        assert all(crop.person > 0 for crop in trained)
+        assert not {crop.path for crop in trained} & {crop.path for crop in trial.gallery}
+        assert len(trained) == 20
+    with pytest.raises(Missing, match="0 to 9"):
+        crops_to_train_on(tmp_path, 10)
+    with pytest.raises(Malformed, match="which trial"):
+        crops_to_train_on(tmp_path, None)
 
 
 @pytest.mark.parametrize("below", ["", "single_shot"])
