@@ -93,6 +93,15 @@ def test_without_masks_the_figures_of_localisation_are_left_out_and_that_is_said
     assert "no pixel masks" in figures["remarks"][0]
 
 
+def test_what_clips_without_a_normal_frame_cost_by_convention_alone_is_said(walls):
+    write_clip(walls / "Test" / "2", 40, np.ones(FRAMES, bool), 32)
+    np.save(walls / "labels.npy", np.append(np.tile(ABNORMAL, 2), np.ones(FRAMES)))
+    output, figures = evaluated(walls, "--sigma", 0)
+    assert figures["auc_raw"] == figures["auc_macro"] == 1.0
+    assert figures["auc_video_normalised"] < 1.0
+    assert "without the 1 clips of one class: 1.000 offline, 1.000 as served" in output
+
+
 def test_clips_without_masks_do_not_count_in_localisation(walls):
     packed = np.load(walls / "Test" / "pixel_masks_packbits.npz")["0"]
     np.savez(walls / "Test" / "pixel_masks_packbits.npz", **{"0": packed})
