@@ -1,4 +1,4 @@
-"""POST /v1/embeddings: crops in, vectors out. /v1/gallery: search by image, and its size."""
+"""/v1/embeddings: crops in, vectors out. /v1/gallery: search by image, forget, change models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from starlette.datastructures import UploadFile
 from services.reid.core.identity import Belief
 from services.reid.embedder import Embedder
 from services.reid.gallery.belief import belief_of
-from services.reid.gallery.index import Filter, Hit
+from services.reid.gallery.forgetting import Erasure
+from services.reid.gallery.gallery import Filter, Hit, Mode
+from services.reid.gallery.reindexing import State
+from services.reid.gallery.tables import ReindexRow
 from shared.auth import Scope, authenticate
 from shared.clock import from_us
 from shared.errors import Malformed, TooLarge
@@ -85,20 +88,42 @@ class PersonHit(BaseModel):
 
 
 class GalleryAnswer(BaseModel):
-    """mode, recall: how was searched, and the share of the true nearest that this finds."""
+    """mode: how was searched; `exact` wherever that is as quick as what was asked for. recall: the
+    share of the ten nearest that this mode finds, measured on this very gallery by leaving
+    tracklets out; null before it was measured."""
 
     persons: list[PersonHit]
-    mode: str = "exact"
-    recall: float = 1.0
+    mode: Mode
+    recall: float | None
     model: str
     searched: int
 
 
 class GalleryStats(BaseModel):
+    """recall: of each mode, as measured last."""
+
     model: str
     tracklets: int
     persons: int
     loaded_from: str
+    recall: dict[Mode, float]
+
+
+class Forgotten(BaseModel):
+    """tracklets: that no search finds from now on. Their crops are deleted within seconds."""
+
+    tracklets: int
+
+
+class Reindex(BaseModel):
+    """embedded: tracklets of other models so far. fault: why the space may not be switched to."""
+
+    model: str
+    model_digest: str
+    state: State
+    embedded: int
+    switches: bool
+    fault: str | None
 
 
 @router.post(
@@ -142,6 +167,7 @@ async def search_gallery(
     camera_ids: Annotated[list[str] | None, Query()] = None,
     start_us: int | None = None,
     end_us: int | None = None,
+    mode: Annotated[Mode, Query(description="exact, or quicker and less complete")] = Mode.EXACT,
 ) -> GalleryAnswer:
     """People who look like the one in the image, the most alike first."""
     body = await _image(request)
@@ -150,11 +176,16 @@ async def search_gallery(
     (vector,) = await request.app.state.embed(loaded, [crop])
     space = await request.app.state.spaces.of(loaded.context.model_digest)
     only = Filter(frozenset(camera_ids) if camera_ids else None, start_us, end_us)
-    hits = await space.search(vector, limit * NEIGHBOURS_PER_PERSON, only)
+    answer = await space.search(vector, limit * NEIGHBOURS_PER_PERSON, only, mode)
+    best = _best_of_each(answer.hits)[:limit]
     return GalleryAnswer(
-        persons=_persons(hits, belief_of(loaded.model.card))[:limit],
+        persons=_persons(
+            best, await space.crops([hit.id for hit in best]), belief_of(loaded.model.card)
+        ),
+        mode=answer.mode,
+        recall=answer.recall,
         model=loaded.context.model,
-        searched=space.tracklets,
+        searched=await space.gallery.count(),
     )
 
 
@@ -165,10 +196,53 @@ async def get_stats(request: Request) -> GalleryStats:
     space = await request.app.state.spaces.of(loaded.context.model_digest)
     return GalleryStats(
         model=loaded.context.model,
-        tracklets=space.tracklets,
-        persons=space.persons,
-        loaded_from=space.loaded_from,
+        tracklets=await space.gallery.count(),
+        persons=await space.gallery.persons(),
+        loaded_from=space.gallery.source,
+        recall=space.recall,
     )
+
+
+@router.delete("/gallery/tracklets", dependencies=[Security(authenticate, scopes=[Scope.ADMIN])])
+async def forget_tracklets(
+    request: Request,
+    person_id: str | None = None,
+    camera_ids: Annotated[list[str] | None, Query()] = None,
+    before_us: Annotated[int | None, Query(description="What had ended by then")] = None,
+) -> Forgotten:
+    """Forgets tracklets to which all conditions apply: vectors, places, times and crops. 400 for
+    none."""
+    what = Erasure(person_id, frozenset(camera_ids) if camera_ids else None, before_us)
+    return Forgotten(tracklets=await request.app.state.forgetting.forget(what))
+
+
+@router.put(
+    "/gallery/spaces/{model}",
+    status_code=202,
+    dependencies=[Security(authenticate, scopes=[Scope.ADMIN])],
+)
+async def begin_reindex(
+    request: Request,
+    model: str,
+    switch: Annotated[
+        bool, Query(description="Serve all cameras with it once its space is verified")
+    ] = False,
+) -> Reindex:
+    """Embeds the crops of all known tracklets by another model, beside the space that is served.
+    404: there is no such model."""
+    return _reindex(await request.app.state.reindexing.begin(model, switches=switch))
+
+
+@router.get(
+    "/gallery/spaces/{model}", dependencies=[Security(authenticate, scopes=[Scope.PERSONS_READ])]
+)
+async def get_reindex(request: Request, model: str) -> Reindex:
+    """How far it is. 404: it was never asked for."""
+    return _reindex(await request.app.state.reindexing.get(model))
+
+
+def _reindex(row: ReindexRow) -> Reindex:
+    return Reindex.model_validate(row, from_attributes=True)
 
 
 async def _loaded(request: Request, name: str | None) -> Loaded[Embedder]:
@@ -192,22 +266,27 @@ def _judged(request: Request, body: bytes) -> Pixels:
     return decode(body, "rgb")
 
 
-def _persons(hits: list[Hit], belief: Belief) -> list[PersonHit]:
+def _best_of_each(hits: list[Hit]) -> list[Hit]:
     """The most alike tracklet of each person."""
     best: dict[str, Hit] = {}
     for hit in hits:
-        best.setdefault(hit.entry.person_id, hit)
+        best.setdefault(hit.person_id, hit)
+    return list(best.values())
+
+
+def _persons(hits: list[Hit], crops: dict[int, str], belief: Belief) -> list[PersonHit]:
     return [
         PersonHit(
-            person_id=person_id,
+            person_id=hit.person_id,
             similarity=round(hit.similarity, 4),
             confidence=round(belief(hit.similarity), 4),
             sighting=FoundTracklet(
-                camera_id=hit.entry.camera_id,
-                start_time=from_us(hit.entry.start_us),
-                end_time=from_us(hit.entry.end_us),
-                crop=hit.entry.crop,
+                camera_id=hit.camera_id,
+                start_time=from_us(hit.start_us),
+                end_time=from_us(hit.end_us),
+                crop=crops[hit.id],
             ),
         )
-        for person_id, hit in best.items()
+        for hit in hits
+        if hit.id in crops
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import cv2
@@ -12,6 +12,9 @@ from services.reid import api
 from services.reid.core.identity import IdentitySettings
 from services.reid.detectors.registry import open_detector
 from services.reid.embedder import Embedder
+from services.reid.gallery.faiss_gallery import FaissGallery
+from services.reid.gallery.forgetting import Forgetting
+from services.reid.gallery.reindexing import Reindexing
 from services.reid.gallery.schema import MIGRATIONS
 from services.reid.gallery.spaces import Spaces
 from services.reid.gallery.tables import LeaseRow, OriginRow, OutboxRow
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from services.reid.gallery.gallery import Gallery
     from services.reid.settings import ReidSettings
     from shared.health import Health
     from shared.images import Pixels
@@ -56,11 +60,14 @@ def create_app(settings: ReidSettings) -> FastAPI:
         database = Database(settings.database_of("reid"))
         store = ModelStore(settings.models_folder)
         rack = ModelRack("reid", store, bus, Embedder, _rack(settings), health.vital("model"))
-        spaces = Spaces(database, settings.citybrain_home / "gallery", health.vital("spaces"))
+        blobs = FolderBlobs(settings.blobs)
         policy = BatchPolicy(max_queue=settings.max_queue, lanes=settings.inference_lanes)
-        async with Batcher(_embed, policy) as embed:
+        async with Batcher(_embed, policy) as embed, _spaces(settings, database, health) as spaces:
+            forgetting = Forgetting(database, blobs)
+            reindexing = Reindexing(database, blobs, bus, rack, embed, spaces)
             app.state.keys = KeyDirectory(bus.redis)
             app.state.rack, app.state.embed, app.state.spaces = rack, embed, spaces
+            app.state.forgetting, app.state.reindexing = forgetting, reindexing
             app.state.limits = ImageLimits(max_bytes=settings.frame_max_bytes)
             tasks: Tasks = {
                 "schema": lambda: watch_schema(database, MIGRATIONS, health.vital("schema")),
@@ -70,7 +77,7 @@ def create_app(settings: ReidSettings) -> FastAPI:
             if "embed" in settings.reid_roles:
                 worker = EmbeddingWorker(
                     bus,
-                    FolderBlobs(settings.blobs),
+                    blobs,
                     rack,
                     embed,
                     open_detector(settings.reid_detector, model=settings.detector_model),
@@ -88,7 +95,8 @@ def create_app(settings: ReidSettings) -> FastAPI:
                     owed=True,
                 ).run
             if "gallery" in settings.reid_roles:
-                tasks |= _gallery_tasks(settings, bus, database, spaces, store, health)
+                tasks["forgotten"] = lambda: forgetting.watch(health.vital("forgotten"))
+                tasks |= _gallery_tasks(settings, bus, database, spaces, store, reindexing, health)
             try:
                 yield tasks
             finally:
@@ -104,6 +112,7 @@ def _gallery_tasks(
     database: Database,
     spaces: Spaces,
     store: ModelStore,
+    reindexing: Reindexing,
     health: Health,
 ) -> Tasks:
     """The writer and its relay, each under its lease: a second process stands by."""
@@ -125,11 +134,21 @@ def _gallery_tasks(
 
     async def write(lease: Lease) -> None:
         writer.take_over(lease)
-        gaps = asyncio.create_task(writer.watch_gaps())
+        spaces.lead(leads=True)
+        tasks = [
+            asyncio.ensure_future(work)
+            for work in (consumer.run(), writer.watch_gaps(), reindexing.run(lease))
+        ]
         try:
-            await consumer.run()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            gaps.cancel()
+            spaces.lead(leads=False)
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
     def lead(name: str) -> Leadership:
         return Leadership(database, LeaseRow, name, health.vital(name))
@@ -138,6 +157,34 @@ def _gallery_tasks(
         "gallery": lambda: lead("gallery").run(write),
         "relay": lambda: lead("relay").run(relay.run),
     }
+
+
+@asynccontextmanager
+async def _spaces(
+    settings: ReidSettings, database: Database, health: Health
+) -> AsyncIterator[Spaces]:
+    """In this process's memory, or on a Qdrant cluster that all processes share."""
+    vital = health.vital("spaces")
+    async with AsyncExitStack() as closing:
+        if not settings.qdrant_url:
+            folder = settings.citybrain_home / "gallery"
+            yield Spaces(database, lambda digest: FaissGallery(folder, digest), vital, shared=False)
+            return
+        # An extra: who keeps the gallery in memory need not have it.
+        from qdrant_client import AsyncQdrantClient
+
+        from services.reid.gallery.qdrant_gallery import QdrantGallery
+
+        key = settings.qdrant_api_key or None
+        client = AsyncQdrantClient(url=settings.qdrant_url, api_key=key)
+        closing.push_async_callback(client.close)
+
+        def make(digest: str) -> Gallery:
+            return QdrantGallery(
+                client, digest, shards=settings.qdrant_shards, replicas=settings.qdrant_replicas
+            )
+
+        yield Spaces(database, make, vital, shared=True)
 
 
 def _rack(settings: ReidSettings) -> RackSettings:

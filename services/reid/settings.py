@@ -20,6 +20,8 @@ class ReidSettings(FloorSettings):
     detect_every: people are looked for in every so manieth owned frame of a clip.
     min_belief: of a match by appearance, from which it counts. min_quality: of a crop, below which
     it says nothing about who it is.
+    qdrant_url: of a Qdrant cluster that holds the gallery; empty: it lies in this process's memory.
+    qdrant_shards, qdrant_replicas: of the collections that are made there.
     """
 
     port: int = 8002
@@ -30,6 +32,10 @@ class ReidSettings(FloorSettings):
     detect_every: Annotated[int, Field(ge=1)] = 4
     min_belief: Annotated[float, Field(ge=0, le=1)] = 0.5
     min_quality: Annotated[float, Field(ge=0, le=1)] = 0.15
+    qdrant_url: str = ""
+    qdrant_api_key: str = ""
+    qdrant_shards: Annotated[int, Field(ge=1)] = 1
+    qdrant_replicas: Annotated[int, Field(ge=1)] = 1
     inference_provider: Provider = Provider.AUTO
     inference_precision: Precision = Precision.FP32
     inference_lanes: Annotated[int, Field(ge=1)] = 2

@@ -3,49 +3,78 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
-from services.reid.gallery.cache import GalleryCache
+from services.reid.gallery.space import Space
 from shared.patience import OUTAGES
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from services.reid.gallery.gallery import Gallery
     from shared.database import Database
     from shared.health import Vital
 
+IDLE_S = 3600.0
+"""A space that nobody has asked for as long gives its memory back."""
+
 
 class Spaces:
-    """The caches of all models in use, each loaded when it is first asked for."""
+    """The spaces of all models in use, each loaded when it is first asked for.
 
-    def __init__(self, database: Database, folder: Path, vital: Vital) -> None:
+    follows: whether this process brings galleries up with the tables. Where several processes share
+    a gallery, only the one that leads does.
+    """
+
+    def __init__(
+        self, database: Database, make: Callable[[str], Gallery], vital: Vital, *, shared: bool
+    ) -> None:
+        """make: a gallery by its model's digest. shared: other processes have the same one."""
         self._database = database
-        self._folder = folder
+        self._make = make
         self._vital = vital
-        self._caches: dict[str, GalleryCache] = {}
+        self._shared = shared
+        self._spaces: dict[str, Space] = {}
+        self._asked_at: dict[str, float] = {}
         self._loading = asyncio.Lock()
+        self.follows = not shared
 
-    async def of(self, model_digest: str) -> GalleryCache:
-        """The space of a model. Raises Unavailable while the database is away."""
+    async def of(self, model_digest: str) -> Space:
+        """The space of a model. Raises Unavailable while the database or the gallery is away."""
         async with self._loading:
-            cache = self._caches.get(model_digest)
-            if cache is None:
-                cache = GalleryCache(self._database, self._folder, model_digest)
-                await cache.load()
-                self._caches[model_digest] = cache
-            return cache
+            self._asked_at[model_digest] = time.monotonic()
+            space = self._spaces.get(model_digest)
+            if space is None:
+                space = Space(self._database, self._make(model_digest))
+                await space.load(follows=self.follows)
+                self._spaces[model_digest] = space
+            return space
+
+    def lead(self, *, leads: bool) -> None:
+        """Tells whether this process is the one that brings a shared gallery up."""
+        self.follows = leads or not self._shared
 
     async def run(self, *, every_s: float = 0.5) -> None:
         """Until cancelled: keeps every loaded space up with the tables, then saves them."""
         try:
             while True:
                 try:
-                    for cache in list(self._caches.values()):
-                        await cache.follow()
+                    for space in list(self._spaces.values()):
+                        await self._attend(space)
                     self._vital.well()
                 except OUTAGES as error:
                     self._vital.ailing(str(error))
                 await asyncio.sleep(every_s)
         finally:
-            for cache in list(self._caches.values()):
-                await asyncio.shield(cache.save())
+            for space in list(self._spaces.values()):
+                await asyncio.shield(space.gallery.close())
+
+    async def _attend(self, space: Space) -> None:
+        if self.follows:
+            await space.follow()
+        await space.measure()
+        if time.monotonic() - self._asked_at[space.model_digest] > IDLE_S:
+            async with self._loading:
+                del self._spaces[space.model_digest]
+            await space.gallery.close()

@@ -65,6 +65,48 @@ class TrackletRow(Base):
     )
 
 
+class TrackletVectorRow(Base):
+    """A tracklet's vector in another space than the one it came with; float16, unit length."""
+
+    __tablename__ = "tracklet_vectors"
+
+    tracklet_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    model_digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ForgottenRow(Base):
+    """The tombstone of a tracklet, by the revision of its deletion: SQLite may give an id again.
+
+    crop: its picture, until that is gone too.
+    """
+
+    __tablename__ = "forgotten"
+
+    revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    tracklet_id: Mapped[int]
+    crop: Mapped[str | None] = mapped_column(String(256))
+
+
+class ReindexRow(Base):
+    """The filling of a model's space with the tracklets of other models.
+
+    revision: changes of the tables are embedded up to here. embedded: tracklets so far. fault: why
+    the space may not be switched to. switches: whether the model is to serve all cameras once the
+    space is verified.
+    """
+
+    __tablename__ = "reindexes"
+
+    model: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model_digest: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    revision: Mapped[int]
+    embedded: Mapped[int]
+    switches: Mapped[bool]
+    fault: Mapped[str | None] = mapped_column(String(256))
+
+
 class TrackletCursorRow(CursorColumns, Base):
     __tablename__ = "tracklet_cursors"
 

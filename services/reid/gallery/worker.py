@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import select
 from ulid import ULID
 
 from services.reid.core.identity import (
@@ -25,6 +25,8 @@ from services.reid.core.identity import (
 from services.reid.core.looks import Looks, pooled
 from services.reid.core.tracking import Step
 from services.reid.gallery.belief import belief_of
+from services.reid.gallery.gallery import is_sound
+from services.reid.gallery.revisions import newest_revision
 from services.reid.gallery.tables import (
     How,
     OutboxRow,
@@ -176,7 +178,7 @@ class GalleryWriter:
         if self._lease is None:
             raise RuntimeError("the gallery is written to under a lease only")
         await self._lease.check(session)
-        taking.revision = await session.scalar(select(func.max(TrackletRow.revision))) or 0
+        taking.revision = await newest_revision(session)
 
     async def _after(self, model_digest: str | None) -> None:
         """The next clip must find what this one has added."""
@@ -217,11 +219,12 @@ class GalleryWriter:
     ) -> list[TrackletRow]:
         """Stores a clip's tracklets; returns all that have a person since, older ones included."""
         trails = await self._trails(session, message)
-        found = [_appearance(tracklet) for tracklet in message.tracklets]
+        tracklets = _sound(message.tracklets)
+        found = [_appearance(tracklet) for tracklet in tracklets]
         links = continued([_appearance_of_row(trail) for trail in trails], found, self._settings)
         rows = [
             _row(message, tracklet, trails[links[n]] if n in links else None, taking)
-            for n, tracklet in enumerate(message.tracklets)
+            for n, tracklet in enumerate(tracklets)
         ]
         session.add_all(rows)
         await session.flush()
@@ -291,10 +294,12 @@ class GalleryWriter:
         if not tracks:
             return []
         space = await self._spaces.of(message.model_digest or "")
+        # This transaction lets nobody else write: whoever was forgotten before it is known by none.
+        await space.follow()
         strangers = []
         for track in tracks:
-            hits = await space.search(track.looks.vector, NEIGHBOURS)
-            near = [Candidate(hit.entry.person_id, hit.similarity) for hit in hits]
+            answer = await space.search(track.looks.vector, NEIGHBOURS)
+            near = [Candidate(hit.person_id, hit.similarity) for hit in answer.hits]
             near += _alike(track.looks, taking.found)
             strangers.append(Stranger(near, await _beside(session, message.camera_id, track)))
         return recognised(strangers, await self._belief(message), self._settings)
@@ -380,6 +385,14 @@ def _appearance_of_row(row: TrackletRow) -> Appearance:
 
 def _looks(stored: Tracklet | TrackletRow) -> Looks:
     return Looks(np.frombuffer(stored.vector, "<f2").astype(np.float32), stored.quality)
+
+
+def _sound(tracklets: Sequence[Tracklet]) -> list[Tracklet]:
+    """A vector that is none costs its own tracklet, told, and nobody else of the clip."""
+    sound = [tracklet for tracklet in tracklets if is_sound(tracklet.vector)]
+    if len(sound) < len(tracklets):
+        log.warning("tracklets_refused", crops=[t.crop for t in tracklets if t not in sound])
+    return sound
 
 
 def _sighting(row: TrackletRow) -> Sighting:

@@ -11,17 +11,19 @@ import pytest
 from sqlalchemy import select
 
 from services.reid.core.identity import IdentitySettings
-from services.reid.gallery.cache import GalleryCache
+from services.reid.gallery.faiss_gallery import FaissGallery
 from services.reid.gallery.schema import MIGRATIONS
+from services.reid.gallery.space import Space
 from services.reid.gallery.spaces import Spaces
 from services.reid.gallery.tables import How, LeaseRow, OriginRow, OutboxRow, TrackletRow
 from services.reid.gallery.worker import GalleryWriter
 from shared.bus import Delivery
 from shared.database import Database, migrate_once
-from shared.errors import LeaseLost
+from shared.errors import LeaseLost, Missing
 from shared.health import Health
 from shared.leases import Leadership, Lease
 from shared.messages import Box, Detection, Outcome, PersonsSighted, Tracklet, TrackletsEmbedded
+from shared.model_store import ModelStore
 from shared.outbox import Relay
 from shared.topics import SIGHTINGS, TRACKLETS
 from tests.unit.reid.fakes import OneModelStore
@@ -83,9 +85,14 @@ class Gallery:
     """A writer with all it needs, and what it says."""
 
     def __init__(self, bus, database, folder) -> None:
-        self.bus, self.database = bus, database
+        self.bus, self.database, self.folder = bus, database, folder
         health = Health()
-        self.spaces = Spaces(database, folder, health.vital("spaces"))
+        self.spaces = Spaces(
+            database,
+            lambda digest: FaissGallery(folder, digest),
+            health.vital("spaces"),
+            shared=False,
+        )
         self.relay = Relay(
             database,
             bus,
@@ -119,6 +126,11 @@ class Gallery:
         async with self.database.reading() as session:
             rows = await session.scalars(select(TrackletRow).order_by(TrackletRow.id))
             return {row.name: row.person_id for row in rows}
+
+
+def space(gallery: Gallery, folder) -> Space:
+    """What another process has, or this one after it was started again."""
+    return Space(gallery.database, FaissGallery(folder, DIGEST))
 
 
 @pytest.fixture
@@ -241,6 +253,42 @@ async def test_vectors_of_another_model_are_never_compared(gallery):
     assert len(set((await gallery.persons()).values())) == 2
 
 
+@pytest.mark.parametrize(
+    "vector",
+    [b"", b"\0" * 100, b"\0" * 101, b"\0" * 512, b"\xff" * 512],
+    ids=["none", "short", "odd", "zero", "nan"],
+)
+async def test_a_tracklet_whose_vector_is_none_costs_nobody_else_of_its_clip(gallery, vector):
+    bad = tracklet(0, "anna", at(0), x=50).model_copy(update={"vector": vector})
+    await gallery.take(clip(0, bad, tracklet(1, "ben", at(0), x=200)))
+    assert list(await gallery.persons()) == ["gate/1/0/1"]
+    (outcome,) = await gallery.said()
+    assert outcome.outcome is Outcome.DONE
+    assert [sighting.sighting_id for sighting in outcome.sightings] == ["gate/1/0/1"]
+
+
+async def test_tracklets_of_a_model_that_nobody_knows_are_not_taken(gallery, tmp_path):
+    """The consumer tries again, and buries them: a dead letter, which can be replayed."""
+    gallery.writer._store = ModelStore(tmp_path / "no models")
+    message = clip(0, tracklet(0, "anna", at(0), x=50))
+    with pytest.raises(Missing) as refused:
+        await gallery.take(message)
+    assert refused.value.code == "unknown_model"
+    assert await gallery.persons() == {}
+    await gallery.writer.bury(message, DELIVERY, "unknown model")
+    assert [outcome.outcome for outcome in await gallery.said()] == [Outcome.DEAD]
+
+
+async def test_a_vector_that_was_damaged_in_the_tables_is_left_out_and_told(gallery, tmp_path):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50), tracklet(1, "ben", at(0), x=200)))
+    async with gallery.database.writing() as session:
+        rows = list(await session.scalars(select(TrackletRow).order_by(TrackletRow.id)))
+        rows[0].vector = rows[0].vector[:100]
+    reader = space(gallery, tmp_path / "reader")
+    await reader.load()
+    assert await reader.gallery.count() == 1
+
+
 async def test_a_paused_writer_cannot_write_when_it_wakes(gallery, tmp_path):
     await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
     async with gallery.database.writing() as session:
@@ -257,62 +305,51 @@ async def test_a_paused_writer_cannot_write_when_it_wakes(gallery, tmp_path):
 
 
 async def test_every_process_s_index_follows_the_tables(gallery, tmp_path):
-    reader = GalleryCache(gallery.database, tmp_path / "reader", DIGEST)
+    reader = space(gallery, tmp_path / "reader")
     await reader.load()
     await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50), tracklet(1, "ben", at(0), x=200)))
     await reader.follow()
-    assert (reader.tracklets, reader.persons) == (2, 2)
-    (hit, _) = await reader.search(looks("ben").astype(np.float32), 2)
-    assert hit.entry.person_id == (await gallery.persons())["gate/1/0/1"]
+    assert (await reader.gallery.count(), await reader.gallery.persons()) == (2, 2)
+    (hit, _) = (await reader.search(looks("ben").astype(np.float32), 2)).hits
+    assert hit.person_id == (await gallery.persons())["gate/1/0/1"]
 
 
 async def test_a_start_loads_the_snapshot_and_then_what_came_after(gallery, tmp_path):
     await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
-    first = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    first = space(gallery, tmp_path / "shelf")
     await first.load()
-    await first.save()
+    await first.gallery.save()
     await gallery.take(clip(1, tracklet(0, "ben", at(1), x=200)))
-    again = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    again = space(gallery, tmp_path / "shelf")
     await again.load()
-    assert (again.loaded_from, again.tracklets) == ("snapshot", 2)
+    assert (again.gallery.source, await again.gallery.count()) == ("snapshot", 2)
 
 
 async def test_a_corrupt_snapshot_is_refused_and_the_tables_tell_all(gallery, tmp_path):
     await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50), tracklet(1, "ben", at(0), x=200)))
-    first = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    first = space(gallery, tmp_path / "shelf")
     await first.load()
-    await first.save()
+    await first.gallery.save()
     (file,) = (tmp_path / "shelf").iterdir()
     raw = bytearray(file.read_bytes())
     raw[len(raw) // 2] ^= 0x10
     file.write_bytes(raw)
-    again = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    again = space(gallery, tmp_path / "shelf")
     await again.load()
-    assert (again.loaded_from, again.tracklets) == ("tables", 2)
+    assert (again.gallery.source, await again.gallery.count()) == ("tables", 2)
 
 
 async def test_a_snapshot_that_is_ahead_of_a_restored_database_is_refused(gallery, tmp_path):
     await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
-    first = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    first = space(gallery, tmp_path / "shelf")
     await first.load()
-    await first.save()
+    await first.gallery.save()
     async with gallery.database.writing() as session:
         for row in await session.scalars(select(TrackletRow)):
             await session.delete(row)
-    again = GalleryCache(gallery.database, tmp_path / "shelf", DIGEST)
+    again = space(gallery, tmp_path / "shelf")
     await again.load()
-    assert (again.loaded_from, again.tracklets) == ("tables", 0)
-
-
-async def test_a_full_disk_costs_the_snapshot_and_nothing_else(gallery, tmp_path):
-    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
-    blocked = tmp_path / "blocked"
-    blocked.write_text("a file where a folder should be")
-    cache = GalleryCache(gallery.database, blocked, DIGEST)
-    cache._path = blocked / "x.snapshot"
-    await cache.follow()
-    await cache.save()
-    assert cache.tracklets == 1
+    assert (again.gallery.source, await again.gallery.count()) == ("tables", 0)
 
 
 async def test_sightings_go_out_in_order_and_once(gallery):

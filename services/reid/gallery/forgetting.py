@@ -1,0 +1,114 @@
+"""A request to forget -> tracklets, vectors and crops that are gone, and tombstones."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy import delete, insert, select, update
+
+from services.reid.gallery.revisions import take_turn
+from services.reid.gallery.tables import ForgottenRow, TrackletRow, TrackletVectorRow
+from shared.errors import Invalid
+from shared.patience import OUTAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from shared.blobs import BlobStore
+    from shared.database import Database
+    from shared.health import Vital
+
+log = structlog.get_logger(__name__)
+
+PAGE = 1_000
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What is to be forgotten: tracklets to which all that is said here applies. before_us: they
+    had ended by then."""
+
+    person_id: str | None = None
+    camera_ids: Collection[str] | None = None
+    before_us: int | None = None
+
+    @property
+    def conditions(self) -> list[Any]:
+        found: list[Any] = []
+        if self.person_id is not None:
+            found.append(TrackletRow.person_id == self.person_id)
+        if self.camera_ids is not None:
+            found.append(TrackletRow.camera_id.in_(self.camera_ids))
+        if self.before_us is not None:
+            found.append(TrackletRow.end_us < self.before_us)
+        return found
+
+
+class Forgetting:
+    """Any process may forget: indexes follow, and none can hold what the tables do not."""
+
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
+        self._database = database
+        self._blobs = blobs
+
+    async def forget(self, what: Erasure) -> int:
+        """Tracklets that are forgotten when it returns. Their crops follow (`sweep`).
+
+        Raises Invalid (`forgets_everything`) for a request without any condition.
+        """
+        if not what.conditions:
+            raise Invalid("say whom, where or until when", code="forgets_everything")
+        forgotten = 0
+        while True:
+            async with self._database.writing() as session:
+                count = await self._forget_page(session, what)
+            forgotten += count
+            if count < PAGE:
+                log.info("forgotten", tracklets=forgotten)
+                return forgotten
+
+    async def sweep(self) -> None:
+        """Deletes the crops of what was forgotten, also where a process died in between."""
+        while True:
+            query = select(ForgottenRow).where(ForgottenRow.crop.is_not(None)).limit(PAGE)
+            async with self._database.reading() as session:
+                rows = [(row.revision, row.crop) for row in await session.scalars(query)]
+            for _, crop in rows:
+                await self._blobs.delete(crop or "")
+            async with self._database.writing() as session:
+                swept = ForgottenRow.revision.in_([revision for revision, _ in rows])
+                await session.execute(update(ForgottenRow).where(swept).values(crop=None))
+            if len(rows) < PAGE:
+                return
+
+    async def watch(self, vital: Vital, *, every_s: float = 5.0) -> None:
+        """Until cancelled: sweeps."""
+        while True:
+            try:
+                await self.sweep()
+                vital.well()
+            except OUTAGES as error:
+                vital.ailing(str(error))
+            await asyncio.sleep(every_s)
+
+    async def _forget_page(self, session: AsyncSession, what: Erasure) -> int:
+        revision = await take_turn(self._database, session)
+        query = select(TrackletRow.id, TrackletRow.crop).where(*what.conditions).limit(PAGE)
+        rows = (await session.execute(query)).all()
+        if not rows:
+            return 0
+        ids = [row.id for row in rows]
+        tombstones = [
+            {"tracklet_id": row.id, "revision": revision + n, "crop": row.crop}
+            for n, row in enumerate(rows, start=1)
+        ]
+        await session.execute(insert(ForgottenRow), tombstones)
+        gone = delete(TrackletVectorRow).where(TrackletVectorRow.tracklet_id.in_(ids))
+        await session.execute(gone)
+        await session.execute(delete(TrackletRow).where(TrackletRow.id.in_(ids)))
+        return len(rows)
