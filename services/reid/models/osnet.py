@@ -18,6 +18,8 @@ takes as long as a dense one of sixteen times the work:
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from jaxtyping import Float  # noqa: TC002 - read where shapes are checked
 from torch import Tensor, nn
@@ -91,7 +93,7 @@ class OmniScaleBlock(nn.Module):
         for convolution in self.scales:
             stream = convolution(stream)
             gated.append(self.gate(stream))
-        together = torch.stack(gated).sum(dim=0)
+        together = functools.reduce(torch.add, gated)
         out: Tensor = functional.relu(self.expand(together) + self.shortcut(x))
         return out
 

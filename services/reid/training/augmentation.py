@@ -16,11 +16,12 @@ def random_crops(pixels: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     tops = torch.randint(height - INPUT_HEIGHT + 1, (batch,), generator=rng)
     lefts = torch.randint(width - INPUT_WIDTH + 1, (batch,), generator=rng)
     mirrored = torch.rand(batch, generator=rng) < 0.5
-    rows = tops[:, None] + torch.arange(INPUT_HEIGHT)
-    columns = lefts[:, None] + torch.arange(INPUT_WIDTH)
-    columns = torch.where(mirrored[:, None], columns.flip(1), columns)
-    cut = pixels[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return _normalise(cut)
+    # Copies of windows: gathering them by index takes four times as long.
+    cut = torch.empty(batch, INPUT_HEIGHT, INPUT_WIDTH, 3)
+    for n, (top, left) in enumerate(zip(tops.tolist(), lefts.tolist(), strict=True)):
+        window = pixels[n, top : top + INPUT_HEIGHT, left : left + INPUT_WIDTH]
+        cut[n] = window.flip(1) if mirrored[n] else window
+    return _normalised(cut)
 
 
 def erased(crops: torch.Tensor, share: float, rng: torch.Generator) -> torch.Tensor:
@@ -45,9 +46,11 @@ def centre_crops(pixels: torch.Tensor) -> torch.Tensor:
     """The middle of each crop, as at test."""
     top = (pixels.shape[1] - INPUT_HEIGHT) // 2
     left = (pixels.shape[2] - INPUT_WIDTH) // 2
-    return _normalise(pixels[:, top : top + INPUT_HEIGHT, left : left + INPUT_WIDTH])
+    return _normalised(pixels[:, top : top + INPUT_HEIGHT, left : left + INPUT_WIDTH].float())
 
 
-def _normalise(cut: torch.Tensor) -> torch.Tensor:
-    x = (cut.float() / 255.0 - torch.tensor(MEAN)) / torch.tensor(STD)
-    return x.permute(0, 3, 1, 2)  # (B, 3, 144, 56), in the memory of channels_last
+def _normalised(cut: torch.Tensor) -> torch.Tensor:
+    """(B, 144, 56, 3) from 0 to 255, which it overwrites -> (B, 3, 144, 56), in the memory of
+    channels_last."""
+    std = torch.tensor(STD)
+    return cut.mul_(1 / (255 * std)).sub_(torch.tensor(MEAN) / std).permute(0, 3, 1, 2)

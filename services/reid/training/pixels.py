@@ -12,6 +12,7 @@ import torch
 from services.reid.embedder import resize
 from services.reid.training.protocols import crops_to_train_on
 from shared import images
+from shared.errors import Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,10 @@ def _numbered(labels: list[tuple[int, int]]) -> NDArray[np.int64]:
 def hold_out(
     data: LabelledPixels, share: float, seed: int
 ) -> tuple[LabelledPixels, LabelledPixels]:
-    """(to train on, held out): the same share of every source's identities, drawn by seed."""
+    """(to train on, held out): the same share of every source's identities, drawn by seed.
+
+    Raises Malformed for a share that holds out nobody to compare with anybody.
+    """
     draw = np.random.default_rng(seed)
     kept: list[NDArray[np.int64]] = []
     held: list[NDArray[np.int64]] = []
@@ -100,4 +104,10 @@ def hold_out(
         count = round(share * len(people))
         held.append(people[:count])
         kept.append(people[count:])
+    if sum(map(len, held)) < 2:
+        raise Malformed(
+            f"{share:.3g} of the people is fewer than two; a model's card needs people who were not"
+            " trained on",
+            code="held_out",
+        )
     return data.only(np.sort(np.concatenate(kept))), data.only(np.sort(np.concatenate(held)))

@@ -189,6 +189,11 @@ def test_a_network_without_a_low_level_loss_refuses_epochs_of_it(town, tmp_path)
     assert "no low-level loss" in run.output
 
 
+def test_holding_out_nobody_is_refused_before_training_and_not_after(town):
+    with pytest.raises(Malformed, match="fewer than two"):
+        hold_out(read_training([town]), 0.0, seed=0)
+
+
 def test_the_exported_model_says_what_the_network_says(model_of_town, town):
     stored, folder = model_of_town
     data = read_training([town])
