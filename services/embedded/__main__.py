@@ -22,15 +22,11 @@ from services.embedded.supervision import EmbeddedCity
 from services.synthetic.city.city import City
 from services.synthetic.city.plan import CityPlan
 from shared.errors import CityBrainError
+from shared.program import command_line
 
 DEFAULT_SECONDS = 60.0
 
-cli = typer.Typer(
-    help=__doc__,
-    invoke_without_command=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+cli = command_line(__doc__)
 console = Console()
 
 

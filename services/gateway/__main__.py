@@ -12,32 +12,15 @@ from services.gateway.app import create_app
 from services.gateway.settings import GatewaySettings
 from services.gateway.setup import MIGRATIONS, first_admin_key, hand_over
 from shared.database import migrate_once
-from shared.service import serve
-
-cli = typer.Typer(
-    help=__doc__,
-    invoke_without_command=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+from shared.program import Program
 
 KeyFile = Annotated[Path | None, typer.Option(help="Writes the secret there, for its owner alone")]
 
-
-@cli.callback()
-def main(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        serve_command()
+program = Program("gateway", GatewaySettings, __doc__)
+program.serves(create_app)
 
 
-@cli.command(name="serve")
-def serve_command() -> None:
-    """Serves until told to stop (the default)."""
-    settings = GatewaySettings()
-    serve("gateway", settings, create_app(settings))
-
-
-@cli.command()
+@program.commands.command()
 def init(key_file: KeyFile = None) -> None:
     """Migrates the database, and makes the first admin key where there is none."""
     settings = GatewaySettings()
@@ -53,4 +36,4 @@ def init(key_file: KeyFile = None) -> None:
 
 
 if __name__ == "__main__":
-    cli()
+    program.commands()

@@ -2,51 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import typer
-
 from services.synthetic.app import MIGRATIONS, create_app, work
 from services.synthetic.settings import SyntheticSettings
-from shared.database import migrate_once
-from shared.service import serve
-from shared.telemetry import configure_logging
+from shared.program import Program
 
-cli = typer.Typer(
-    help=__doc__,
-    invoke_without_command=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-@cli.callback()
-def main(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        serve_command()
-
-
-@cli.command(name="serve")
-def serve_command() -> None:
-    """Serves until told to stop (the default)."""
-    settings = SyntheticSettings()
-    serve("synthetic", settings, create_app(settings))
-
-
-@cli.command()
-def init() -> None:
-    """Migrates the database."""
-    asyncio.run(migrate_once(SyntheticSettings().database_of("synthetic"), MIGRATIONS))
-    print("the schema is up to date")
-
-
-@cli.command(name="work")
-def work_command(job_id: str, epoch: int) -> None:
-    """Does one job: the service starts this for each."""
-    settings = SyntheticSettings()
-    configure_logging("synthetic-job", level=settings.log_level, as_json=settings.log_json)
-    asyncio.run(work(settings, job_id, epoch))
-
+program = Program("synthetic", SyntheticSettings, __doc__)
+program.serves(create_app)
+program.migrates(MIGRATIONS)
+program.works(work)
 
 if __name__ == "__main__":
-    cli()
+    program.commands()
