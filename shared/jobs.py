@@ -22,6 +22,7 @@ from shared import topics
 from shared.clock import now_us
 from shared.errors import Conflict, Missing
 from shared.messages import JobWaiting
+from shared.paging import newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,11 +193,9 @@ class JobQueue:
 
     async def newest(self, limit: int, before: str | None) -> list[Any]:
         """Jobs, the newest first, created before the job with id `before`."""
-        query = select(self._table).order_by(self._table.id.desc()).limit(limit)
-        if before is not None:
-            query = query.where(self._table.id < before)
+        table = self._table
         async with self._database.reading() as session:
-            return list(await session.scalars(query))
+            return await newest(session, select(table), table.id, limit, before)
 
     async def cancel(self, job_id: str) -> Any:
         """Asks a job to stop; one that has not begun is cancelled at once. Raises Missing."""

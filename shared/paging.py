@@ -1,11 +1,16 @@
-"""Rows -> pages with a cursor."""
+"""Rows, the newest first -> pages with a cursor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import InstrumentedAttribute
 
 T = TypeVar("T")
 
@@ -22,3 +27,16 @@ class Page(BaseModel, Generic[T]):
         items = found[:limit]
         more = len(found) > limit
         return cls(items=items, next_cursor=key(items[-1]) if more else None)
+
+
+async def newest(
+    session: AsyncSession,
+    query: Select[T],
+    key: InstrumentedAttribute[str],
+    limit: int,
+    before: str | None,
+) -> list[T]:
+    """What a query finds, the newest first, from behind `before`. key: ids that tell when."""
+    if before is not None:
+        query = query.where(key < before)
+    return list(await session.scalars(query.order_by(key.desc()).limit(limit)))

@@ -15,8 +15,7 @@ from ulid import ULID
 from services.gateway.api.dependencies import (
     WEEK,
     CityDep,
-    Cursor,
-    Limit,
+    HistoryDep,
     ReadsCameras,
     WritesCameras,
     footage_us,
@@ -124,19 +123,9 @@ async def get_baseline(principal: ReadsCameras, city: CityDep, camera_id: str) -
 
 
 @router.get("/{camera_id}/calibrations")
-async def list_calibrations(
-    principal: ReadsCameras,
-    city: CityDep,
-    camera_id: str,
-    limit: Limit = 100,
-    cursor: Cursor = None,
-) -> Page[Calibration]:
+async def list_calibrations(history: HistoryDep) -> Page[Calibration]:
     """Who calibrated the camera, when, from what; the newest first."""
-    principal.check_camera(camera_id)
-    async with city.database.reading() as session:
-        await cameras.find(session, camera_id)
-        rows = await calibrations.page(session, camera_id, limit + 1, cursor)
-    return Page.of([Calibration.of(row) for row in rows], limit, key=lambda item: item.id)
+    return await history.page(CalibrationRow, Calibration.of)
 
 
 @router.post("/{camera_id}/calibrate")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 from fastapi import Depends, Query, Request, Security
 
 from services.gateway.city import City
+from services.gateway.store import history
+from services.gateway.store.history import Record
 from shared.auth import Principal, Scope, authenticate
 from shared.clock import EPOCH, to_us
 from shared.errors import Malformed
+from shared.paging import Page
 
 if TYPE_CHECKING:
     from fastapi.params import Security as SecurityParam
@@ -46,6 +51,38 @@ EndTime = Annotated[datetime | None, Query(description="Exclusive; RFC 3339")]
 
 WEEK = timedelta(days=7)
 LONGEST_FOOTAGE = timedelta(days=14)
+
+
+class Shown(Protocol):
+    """A resource with an id."""
+
+    id: str
+
+
+Resource = TypeVar("Resource", bound=Shown)
+
+
+@dataclass(frozen=True)
+class History:
+    """A page of what has been done for a camera, as it was asked for in path and query."""
+
+    principal: ReadsCameras
+    city: CityDep
+    camera_id: str
+    limit: Limit = 100
+    cursor: Cursor = None
+
+    async def page(
+        self, table: type[Record], shown: Callable[[Record], Resource]
+    ) -> Page[Resource]:
+        """shown: a row as REST shows it. Raises Denied, or Missing for an unknown camera."""
+        self.principal.check_camera(self.camera_id)
+        async with self.city.database.reading() as session:
+            rows = await history.page(session, table, self.camera_id, self.limit + 1, self.cursor)
+        return Page.of([shown(row) for row in rows], self.limit, key=lambda item: item.id)
+
+
+HistoryDep = Annotated[History, Depends()]
 
 
 def us_of(moment: datetime | None) -> int | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.api.dependencies import CityDep, Cursor, Limit, ReadsCameras, WritesCameras
+from services.gateway.api.dependencies import CityDep, HistoryDep, ReadsCameras, WritesCameras
 from services.gateway.core.training import TrainingState, frames_in, least_minutes
 from services.gateway.store import cameras, trainings
 from services.gateway.store.cameras import camera_of
@@ -143,19 +143,9 @@ async def train(
 
 
 @router.get("/{camera_id}/trainings")
-async def list_trainings(
-    principal: ReadsCameras,
-    city: CityDep,
-    camera_id: str,
-    limit: Limit = 100,
-    cursor: Cursor = None,
-) -> Page[Training]:
+async def list_trainings(history: HistoryDep) -> Page[Training]:
     """The camera's trainings, the newest first."""
-    principal.check_camera(camera_id)
-    async with city.database.reading() as session:
-        await cameras.find(session, camera_id)
-        rows = await trainings.page(session, camera_id, limit + 1, cursor)
-    return Page.of([Training.of(row) for row in rows], limit, key=lambda item: item.id)
+    return await history.page(TrainingRow, Training.of)
 
 
 @router.get("/{camera_id}/trainings/{training_id}")

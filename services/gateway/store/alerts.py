@@ -14,6 +14,7 @@ from shared.clock import SECOND_US
 from shared.errors import Missing
 from shared.messages import EventRaised
 from shared.outbox import announce
+from shared.paging import newest
 from shared.topics import EVENTS
 
 if TYPE_CHECKING:
@@ -234,9 +235,7 @@ async def page(
     filters: state, severity, kind, camera_ids, incident_id, start_us (inclusive), end_us
     (exclusive), each absent or None where it does not matter. only: cameras the key may see.
     """
-    query = select(AlertRow).order_by(AlertRow.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(AlertRow.id < before)
+    query = select(AlertRow)
     if only is not None:
         query = query.where(AlertRow.camera_id.in_(only))
     for column in ("state", "severity", "kind", "incident_id"):
@@ -248,4 +247,4 @@ async def page(
         query = query.where(AlertRow.start_us >= filters["start_us"])
     if filters.get("end_us") is not None:
         query = query.where(AlertRow.start_us < filters["end_us"])
-    return list(await session.scalars(query))
+    return await newest(session, query, AlertRow.id, limit, before)

@@ -85,16 +85,6 @@ async def newest_standing(session: AsyncSession, of: BaselineRow) -> Calibration
     return row
 
 
-async def page(
-    session: AsyncSession, camera_id: str, limit: int, before: str | None
-) -> list[CalibrationRow]:
-    """A camera's calibrations in all contexts, the newest first."""
-    query = select(CalibrationRow).where(CalibrationRow.camera_id == camera_id)
-    if before is not None:
-        query = query.where(CalibrationRow.id < before)
-    return list(await session.scalars(query.order_by(CalibrationRow.id.desc()).limit(limit)))
-
-
 def _of(row: BaselineRow) -> Select[CalibrationRow]:
     return select(CalibrationRow).where(
         CalibrationRow.camera_id == row.camera_id, CalibrationRow.context == row.context

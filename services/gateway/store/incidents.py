@@ -16,6 +16,7 @@ from services.gateway.store.resources import (
 from services.gateway.store.tables import AlertRow, IncidentRow, SightingRow
 from shared.clock import SECOND_US
 from shared.errors import Missing
+from shared.paging import newest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -37,9 +38,7 @@ async def page(
     end_us: int | None,
 ) -> list[IncidentRow]:
     """Incidents, the newest first; only: those with an alert at one of these cameras."""
-    query = select(IncidentRow).order_by(IncidentRow.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(IncidentRow.id < before)
+    query = select(IncidentRow)
     if state is not None:
         query = query.where(IncidentRow.state == state)
     if start_us is not None:
@@ -49,7 +48,7 @@ async def page(
     if only is not None:
         seen = select(AlertRow.incident_id).where(AlertRow.camera_id.in_(only))
         query = query.where(IncidentRow.id.in_(seen))
-    return list(await session.scalars(query))
+    return await newest(session, query, IncidentRow.id, limit, before)
 
 
 async def detail(

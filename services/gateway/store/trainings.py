@@ -65,16 +65,6 @@ async def find(
     return row
 
 
-async def page(
-    session: AsyncSession, camera_id: str, limit: int, before: str | None
-) -> list[TrainingRow]:
-    """A camera's trainings, the newest first."""
-    query = select(TrainingRow).where(TrainingRow.camera_id == camera_id)
-    if before is not None:
-        query = query.where(TrainingRow.id < before)
-    return list(await session.scalars(query.order_by(TrainingRow.id.desc()).limit(limit)))
-
-
 async def count(
     session: AsyncSession, training_id: str, *, frames: int, size_bytes: int, most_bytes: int
 ) -> bool:
