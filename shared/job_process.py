@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from shared.clock import SECOND_US, now_us
+from shared.database import Database
 from shared.errors import LeaseLost, Missing, Unavailable
 from shared.jobs import JobCancelled, JobContext, JobKind, JobState
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncSession
-
-    from shared.database import Database
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +97,17 @@ class JobProcess:
         if row.lease_epoch != epoch or row.state != JobState.RUNNING:
             raise LeaseLost(f"job {job_id} has been taken over")
         return row
+
+
+async def do_job(
+    url: str, table: Any, kinds: dict[str, JobKind], folder: Path, job_id: str, epoch: int
+) -> None:
+    """Does one job of a service's database, in the process that was started for it."""
+    database = Database(url)
+    try:
+        await JobProcess(database, table, kinds, folder).run(job_id, epoch)
+    finally:
+        await database.close()
 
 
 def _end(row: Any, handler: asyncio.Task[dict[str, Any]]) -> None:

@@ -22,7 +22,7 @@ from shared.bus import Bus
 from shared.consumer import Consumer
 from shared.database import Database, watch_schema
 from shared.images import ImageLimits
-from shared.job_process import JobProcess
+from shared.job_process import do_job
 from shared.job_worker import JobWorker
 from shared.jobs import JobKind, JobQueue
 from shared.messages import ClipReady
@@ -107,11 +107,8 @@ def _consumer(
 
 async def work(settings: AnomalySettings, job_id: str, epoch: int) -> None:
     """Does one job, in the process that the service has started for it."""
-    database = Database(settings.database_of("anomaly"))
-    try:
-        await JobProcess(database, JobRow, KINDS, settings.jobs_folder).run(job_id, epoch)
-    finally:
-        await database.close()
+    url = settings.database_of("anomaly")
+    await do_job(url, JobRow, KINDS, settings.jobs_folder, job_id, epoch)
 
 
 def _training(database: Database, bus: Bus, health: Health) -> Tasks:

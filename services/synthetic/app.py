@@ -12,7 +12,7 @@ from shared import jobs_api
 from shared.auth import KeyDirectory
 from shared.bus import Bus
 from shared.database import Database, watch_schema
-from shared.job_process import JobProcess
+from shared.job_process import do_job
 from shared.job_worker import JobWorker
 from shared.jobs import JobKind, JobQueue
 from shared.service import create_service
@@ -55,8 +55,5 @@ def create_app(settings: SyntheticSettings) -> FastAPI:
 
 async def work(settings: SyntheticSettings, job_id: str, epoch: int) -> None:
     """Does one job, in the process that the worker has started for it."""
-    database = Database(settings.database_of("synthetic"))
-    try:
-        await JobProcess(database, JobRow, KINDS, settings.jobs_folder).run(job_id, epoch)
-    finally:
-        await database.close()
+    url = settings.database_of("synthetic")
+    await do_job(url, JobRow, KINDS, settings.jobs_folder, job_id, epoch)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.gateway.composer.evidence import pending_view
+from services.gateway.composer.turns import alarm_of, close_open, follow
 from services.gateway.core.alarm import Alarm, Phase, Turn, fall_silent, hear
 from services.gateway.core.kinds import SEVERITIES, TAMPERING
 from services.gateway.core.tampering import is_part_of, suspicion
@@ -69,21 +70,12 @@ class TamperWatch:
         alarm, turn = hear(before, captured_us, score, self.rule.alarm_rule, learning=False)
         if turn is Turn.OPENED:
             return await self._open(camera, row, sign, alarm, message)
+        severity = SEVERITIES[TAMPERING[sign]]
+        await follow(
+            self.session, turn, before, alarm, severity=severity, regions=[], now_us=self.now_us
+        )
         if turn is Turn.REOPENED and alarm.alert_id:
-            await alerts.reopen_alert(self.session, alarm.alert_id, self.now_us)
             await self._end_anomaly(row, alarm.since_us)
-        if turn in (Turn.REOPENED, Turn.PEAKED) and alarm.alert_id:
-            await alerts.raise_peak(
-                self.session,
-                alarm.alert_id,
-                peak_us=alarm.peak_us,
-                peak_score=alarm.peak_score,
-                severity=SEVERITIES[TAMPERING[sign]],
-                regions=[],
-                now_us=self.now_us,
-            )
-        if turn is Turn.CLOSED and before.alert_id:
-            await alerts.close_alert(self.session, before.alert_id, before.loud_us, self.now_us)
         return alarm
 
     async def _open(
@@ -111,7 +103,7 @@ class TamperWatch:
         self, row: WatchRow, kind: AlertKind, alarm: Alarm, message: ClipScored
     ) -> AlertRow | None:
         """The anomaly with which the tampering began, now told as such; None where none was."""
-        anomaly = Alarm.model_validate(row.alarm) if row.alarm else Alarm()
+        anomaly = alarm_of(row)
         alert = await self.session.get(AlertRow, anomaly.alert_id) if anomaly.alert_id else None
         if alert is None or not is_part_of(alert.start_us, alarm.since_us):
             return None
@@ -133,7 +125,7 @@ class TamperWatch:
 
     async def _end_anomaly(self, row: WatchRow, rise_us: int) -> None:
         """From here on nothing more is heard of it."""
-        anomaly = Alarm.model_validate(row.alarm) if row.alarm else Alarm()
+        anomaly = alarm_of(row)
         if anomaly.phase is Phase.OPEN and anomaly.alert_id:
             end_us = min(anomaly.loud_us, rise_us)
             await alerts.close_alert(self.session, anomaly.alert_id, end_us, self.now_us)
@@ -144,21 +136,17 @@ class TamperWatch:
         newest = max(max(it.since_us, it.loud_us, it.closed_us or 0) for it in alarms.values())
         if not message.captured_us or message.captured_us[0] >= newest:
             return alarms
-        await _close(self.session, alarms, self.now_us)
+        for alarm in alarms.values():
+            await close_open(self.session, alarm, self.now_us)
         return {sign: Alarm() for sign in TAMPERING}
 
 
 async def close_tampering(session: AsyncSession, row: WatchRow, now_us: int) -> None:
     """Closes what is open of a camera whose frames have stopped: it is offline now, no more."""
     alarms = alarms_of(row)
-    await _close(session, alarms, now_us)
-    row.tampering = _stored({sign: fall_silent(alarm) for sign, alarm in alarms.items()})
-
-
-async def _close(session: AsyncSession, alarms: Alarms, now_us: int) -> None:
     for alarm in alarms.values():
-        if alarm.phase is Phase.OPEN and alarm.alert_id:
-            await alerts.close_alert(session, alarm.alert_id, alarm.loud_us, now_us)
+        await close_open(session, alarm, now_us)
+    row.tampering = _stored({sign: fall_silent(alarm) for sign, alarm in alarms.items()})
 
 
 def _stored(alarms: Alarms) -> dict[str, object]:

@@ -9,6 +9,7 @@ import ormsgpack
 
 from services.gateway.composer.evidence import pending
 from services.gateway.composer.tampering import TamperWatch, close_tampering
+from services.gateway.composer.turns import alarm_of, close_open, follow
 from services.gateway.core.alarm import (
     Alarm,
     Phase,
@@ -109,12 +110,11 @@ class Watch:
 
     async def _after_clock_jump(self, row: WatchRow, message: ClipScored) -> Alarm:
         """The camera's alarm. One of before the camera's clock was set back says nothing now."""
-        alarm = Alarm.model_validate(row.alarm) if row.alarm else Alarm()
+        alarm = alarm_of(row)
         newest = max(alarm.loud_us, alarm.closed_us or 0)
         if not message.captured_us or message.captured_us[0] >= newest:
             return alarm
-        if alarm.phase is Phase.OPEN and alarm.alert_id:
-            await alerts.close_alert(self.session, alarm.alert_id, alarm.loud_us, self.now_us)
+        await close_open(self.session, alarm, self.now_us)
         return Alarm()
 
     async def _hear(
@@ -129,20 +129,15 @@ class Watch:
         )
         if turn is Turn.OPENED:
             return await self._open(camera, alarm, score, levels, message)
-        if turn is Turn.REOPENED and alarm.alert_id:
-            await alerts.reopen_alert(self.session, alarm.alert_id, self.now_us)
-        if turn in (Turn.REOPENED, Turn.PEAKED) and alarm.alert_id:
-            await alerts.raise_peak(
-                self.session,
-                alarm.alert_id,
-                peak_us=alarm.peak_us,
-                peak_score=alarm.peak_score,
-                severity=severity_of(alarm.peak_score, learning=levels.learning),
-                regions=_regions(score),
-                now_us=self.now_us,
-            )
-        if turn is Turn.CLOSED and before.alert_id:
-            await alerts.close_alert(self.session, before.alert_id, before.loud_us, self.now_us)
+        await follow(
+            self.session,
+            turn,
+            before,
+            alarm,
+            severity=severity_of(alarm.peak_score, learning=levels.learning),
+            regions=_regions(score),
+            now_us=self.now_us,
+        )
         return alarm
 
     async def _open(
@@ -170,9 +165,8 @@ class Watch:
 async def close_silent(session: AsyncSession, row: WatchRow, now_us: int) -> None:
     """Closes the alerts of a camera whose frames have stopped."""
     await close_tampering(session, row, now_us)
-    alarm = Alarm.model_validate(row.alarm) if row.alarm else Alarm()
-    if alarm.phase is Phase.OPEN and alarm.alert_id:
-        await alerts.close_alert(session, alarm.alert_id, alarm.loud_us, now_us)
+    alarm = alarm_of(row)
+    await close_open(session, alarm, now_us)
     row.alarm = fall_silent(alarm).model_dump(mode="json")
 
 
