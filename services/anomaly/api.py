@@ -11,6 +11,7 @@ from starlette.datastructures import UploadFile
 
 from services.anomaly.scorer import NOT_FINITE, ClipErrors, Scorer, View
 from shared.auth import Scope, authenticate
+from shared.clock import SECOND_US
 from shared.errors import Malformed
 from shared.images import ImageLimits, decode, inspect
 from shared.messages import Prior
@@ -77,6 +78,10 @@ async def score_clip(
     request: Request,
     model: Annotated[str | None, Query(description="By default the active one")] = None,
     maps: Annotated[bool, Query(description="With the error maps")] = False,
+    fps: Annotated[
+        float | None,
+        Query(gt=0, description="Frames a second, by default as the model's footage had"),
+    ] = None,
 ) -> ScoreResult:
     """Scores a clip of as many frames as the model takes.
 
@@ -95,7 +100,8 @@ async def score_clip(
             code="clip_length",
         )
     frames = await asyncio.to_thread(_judged, bodies, state.limits, loaded.runtime.decodes)
-    errors: ClipErrors = await state.score(loaded, View(frames))
+    captured_us = tuple(round(n * SECOND_US / fps) for n in range(wanted)) if fps else ()
+    errors: ClipErrors = await state.score(loaded, View(frames, captured_us=captured_us))
     if not errors.is_finite:
         raise Malformed(
             f"{loaded.context.model} makes no finite error of these frames", code=NOT_FINITE

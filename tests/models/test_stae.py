@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import nn
 
-from services.anomaly.models import NETWORKS
 from services.anomaly.models.stae import NarrowConvolution, Stae, StaeReconstruction
 
 
@@ -40,11 +38,10 @@ def test_the_network_has_the_number_of_parameters_that_its_plan_gives():
     assert parameters(StaeReconstruction(Stae())) == 389_761
 
 
-@pytest.mark.parametrize("name", NETWORKS)
 @torch.no_grad()
-def test_every_network_gives_back_the_clips_shape_as_pixels(name):
+def test_the_network_gives_back_the_clips_shape_as_pixels():
     clip = torch.rand(2, 1, 8, 16, 24)
-    output = NETWORKS[name]().eval()(clip)
+    output = Stae().eval()(clip)
     for frames in output:
         assert frames.shape == clip.shape
         assert 0.0 <= frames.min() <= frames.max() <= 1.0

@@ -1,21 +1,24 @@
 """Scored test videos -> how far their AUCs would fall apart, had other videos been filmed.
 
-The frames of one video are nearly one frame, so whole videos are drawn, with replacement: the
-percentile interval of the bootstrap (Efron and Tibshirani, 1993) over clusters.
+The frames of one video are nearly one frame, so whole videos are drawn, with replacement, and those
+of one source together: the percentile interval of the bootstrap (Efron and Tibshirani, 1993) over
+clusters.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.anomaly.core.evaluation import ScoredVideo, padded_roc, to_unit_range
+from services.anomaly.core.evaluation import padded_roc, to_unit_range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from services.anomaly.core.evaluation import ScoredVideo
 
 Weights = NDArray[np.int64]
 """(draws, videos): how often each video is in each draw."""
@@ -47,12 +50,12 @@ def auc_intervals(videos: Sequence[ScoredVideo], *, draws: int, seed: int) -> Th
     frames of both classes among them, as `separations` demands.
     """
     weights = _drawn(videos, draws, np.random.default_rng(seed))
-    unit = [ScoredVideo(v.name, to_unit_range(v.errors), v.abnormal) for v in videos]
+    unit = [replace(video, errors=to_unit_range(video.errors)) for video in videos]
     each = np.array([padded_roc(video).auc for video in videos])
     return ThreeIntervals(
         video_normalised=_middle(_pooled_aucs(unit, weights)),
         raw=_middle(_pooled_aucs(videos, weights)),
-        macro=_middle(weights @ each / len(videos)),
+        macro=_middle(weights @ each / weights.sum(axis=1)),
     )
 
 
@@ -70,10 +73,13 @@ def auc_gain(
 
 def _drawn(videos: Sequence[ScoredVideo], draws: int, random: np.random.Generator) -> Weights:
     abnormal, normal = _counts(videos)
+    sources = [video.source or video.name for video in videos]
+    number = {source: n for n, source in enumerate(dict.fromkeys(sources))}
+    source_of = [number[source] for source in sources]
+    chances = np.full(len(number), 1.0 / len(number))
     accepted: list[Weights] = []
     while (missing := draws - sum(map(len, accepted))) > 0:
-        chances = np.full(len(videos), 1.0 / len(videos))
-        weights = random.multinomial(len(videos), chances, size=missing)
+        weights = random.multinomial(len(number), chances, size=missing)[:, source_of]
         accepted.append(weights[(weights @ abnormal > 0) & (weights @ normal > 0)])
     return np.concatenate(accepted)
 

@@ -30,11 +30,13 @@ Labels = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class ScoredVideo:
-    """One test video. errors, abnormal: one per frame."""
+    """One test video. errors, abnormal: one per frame. source: what it was made of, where several
+    were made of one; else its own name."""
 
     name: str
     errors: Errors
     abnormal: Labels
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,13 @@ def separations(videos: Sequence[ScoredVideo]) -> ThreeSeparations:
         raw=_separation(raw, abnormal),
         macro=_macro([padded_roc(video) for video in videos]),
     )
+
+
+def of_both_classes(videos: Sequence[ScoredVideo]) -> list[ScoredVideo]:
+    """Scaled to [0, 1] by itself, a video with no normal frame has its quietest ones at 0: however
+    good a scorer, they count as missed. In the macro convention any such video counts as perfect.
+    """
+    return [video for video in videos if 0 < video.abnormal.sum() < len(video.abnormal)]
 
 
 def to_unit_range(errors: Errors) -> NDArray[np.float64]:

@@ -83,7 +83,7 @@ def train_command(
     precision: Precision = DEFAULTS.precision,
     seed: int = DEFAULTS.seed,
     held_out: HeldOutOption = 0.2,
-    score: ScoreOption = "max_patch",
+    score: ScoreOption = "mean",
     moving: MovingOption = False,
     smooth_patches: PatchesOption = 1,
     smooth_frames: FramesOption = 1,
@@ -229,7 +229,9 @@ def evaluate_command(
     ] = REGIMES.served_stride,
     sigma: Annotated[float, typer.Option(help="Of offline smoothing.", min=0)] = REGIMES.sigma,
     memory: Annotated[float, typer.Option(help="Of smoothing as served.", min=0)] = REGIMES.memory,
-    fps: Annotated[float, typer.Option(help="Of the footage, for alarms per hour.")] = 5.0,
+    fps: Annotated[
+        float, typer.Option(help="Of the footage: for speeds, and for alarms per hour.", min=0.1)
+    ] = 5.0,
     curves: Annotated[Path | None, typer.Option(help="PNG to draw regularity into.")] = None,
     gallery: Annotated[Path | None, typer.Option(help="PNG to draw reconstructions into.")] = None,
     clip: Annotated[
@@ -241,7 +243,7 @@ def evaluate_command(
     """Scores test videos; prints AUC and EER in all three conventions, offline and as served."""
     store = ModelStore(models)
     stored = store.load(model)
-    tests = test_set(protocol, data)
+    tests = test_set(protocol, data).filmed_at(fps)
     regimes = RegimeSettings(stride, served_stride, sigma, memory)
     settings = EvaluationSettings(regimes, JudgeSettings(prefix=prefix))
     found = evaluate(stored, tests, settings, say=lambda line: print(line, flush=True))
@@ -268,6 +270,7 @@ def ablate_command(
     models: Annotated[Path, typer.Option(help="The store's folder.")] = Path("models"),
     protocol: Annotated[str, typer.Option(help=" or ".join(PROTOCOLS) + ".")] = "folder",
     stride: Annotated[int, typer.Option(help="Between windows, offline.", min=1)] = REGIMES.stride,
+    fps: Annotated[float, typer.Option(help="Of the footage: for speeds.", min=0.1)] = 5.0,
     learnt: Annotated[
         list[Path] | None, typer.Option(help="What it was trained on, for a density of its codes.")
     ] = None,
@@ -279,7 +282,7 @@ def ablate_command(
     density = fit_latent(stored, gather(learnt, [], held_out), seed=seed) if learnt else None
     rows = ablate(
         stored,
-        test_set(protocol, data),
+        test_set(protocol, data).filmed_at(fps),
         EvaluationSettings(RegimeSettings(stride), JudgeSettings()),
         say=lambda line: print(line, flush=True),
         density=density,

@@ -42,7 +42,8 @@ LINEAR = {"knee": 100.0}
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of reading a model's errors. blend: changes of the card's; None: no blend at all."""
+    """One way of reading a model's errors. blend: changes of the card's, whose scales stay; None:
+    no blend at all."""
 
     name: str
     score: FrameScoring
@@ -76,7 +77,6 @@ BLENDED = (
         "max_patch",
         blend=NOTHING | {"motion_frames": 1, "steady": 1},
     ),
-    Variant("STAE+ with the mean error", "mean", blend={}),
     Variant("STAE+, nothing averaged", "max_patch", blend={"motion_frames": 1, "steady": 1}),
     Variant("STAE+, parts added as they are", "max_patch", blend=LINEAR),
     Variant("STAE+", "max_patch", blend={}),

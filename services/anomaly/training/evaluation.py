@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.anomaly.core.alarms import AlarmCount, count_alarms
-from services.anomaly.core.evaluation import ScoredVideo, separations
+from services.anomaly.core.evaluation import ScoredVideo
 from services.anomaly.scorer import Scorer
 from services.anomaly.training.baselines import StandardisedDifference, mean_difference
 from services.anomaly.training.judge import Judge, JudgeSettings, Rows
@@ -85,12 +85,7 @@ def evaluate(
         alarms=count_alarms(videos[Regime.SERVED], threshold=threshold, merge_gap=MERGE_GAP),
         frames=sum(len(clip.recording) for clip in tests.clips),
         frames_per_s=_passed(scorer, whole, settings.regimes) / elapsed_s,
-        remarks=(
-            *tests.remarks,
-            *_padding(tests, whole),
-            *_one_class(rows),
-            *_missing_masks(tests, rows),
-        ),
+        remarks=(*tests.remarks, *_padding(tests, whole), *_missing_masks(tests, rows)),
     )
 
 
@@ -137,23 +132,6 @@ def _padding(tests: TestSet, whole: Sequence[Recording]) -> tuple[str, ...]:
         return ()
     why = "shorter than a window, so begun with copies of their first frame (a live camera's"
     return (f"{why} would be left unscored): {', '.join(longer)}",)
-
-
-def _one_class(rows: Rows) -> tuple[str, ...]:
-    """Scaled to [0, 1] by itself, a clip with no normal frame has its quietest ones at 0: however
-    good a scorer, they count as missed."""
-    mixed = {
-        regime: [video for video in row.videos if 0 < video.abnormal.sum() < len(video.abnormal)]
-        for regime, row in rows.items()
-    }
-    left_out = len(rows[Regime.SERVED].videos) - len(mixed[Regime.SERVED])
-    if not left_out or not mixed[Regime.SERVED]:
-        return ()
-    figures = ", ".join(
-        f"{separations(videos).video_normalised.auc:.3f} {regime.value}"
-        for regime, videos in mixed.items()
-    )
-    return (f"video-normalised AUC without the {left_out} clips of one class: {figures}",)
 
 
 def _missing_masks(tests: TestSet, rows: Rows) -> tuple[str, ...]:

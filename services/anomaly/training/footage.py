@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
+from shared.clock import SECOND_US
 from shared.errors import Malformed, Missing
 from shared.images import decode
 from shared.messages import Polygon
@@ -35,14 +36,21 @@ Part = Literal["Train", "Test"]
 @dataclass(frozen=True)
 class Recording:
     """One unbroken piece of footage of one camera. name: its folder's. unwatched: regions in which
-    nothing counts as an anomaly."""
+    nothing counts as an anomaly. fps: frames a second; None: as many as a model learnt from."""
 
     name: str
     frames: tuple[Path, ...]
     unwatched: tuple[Polygon, ...] = ()
+    fps: float | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def captured_us(self, start: int, frames: int) -> tuple[int, ...]:
+        """Since the first frame, of the frames from `start` on; none where no rate is known."""
+        if self.fps is None:
+            return ()
+        return tuple(round(n * SECOND_US / self.fps) for n in range(start, start + frames))
 
 
 def recordings(folder: Path, part: Part) -> tuple[Recording, ...]:

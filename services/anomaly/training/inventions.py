@@ -9,6 +9,7 @@ at twice its speed.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +19,7 @@ import numpy as np
 
 from services.anomaly.core.flow import Flow, FlowSize
 from services.anomaly.training.footage import read_frame, recordings
+from services.anomaly.training.protocols import SOURCES
 from shared.errors import Conflict, Malformed
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ def invent(kind: str, frames: GrayClip, random: np.random.Generator) -> Inventio
 def write_inventions(
     held_out: Sequence[Recording], folder: Path, *, each: int, seed: int
 ) -> tuple[int, int]:
-    """Test footage for `evaluate`: `Test/CLIP-KIND-N/*.png`, its pixel masks, `labels.npy`.
+    """Test footage for `evaluate`: `Test/CLIP-KIND-N/*.png`, its pixel masks, `labels.npy`, and
+    `Test/sources.json`: what is made of one recording counts once in an interval.
 
     each: inventions of every kind in every recording that is long enough.
     Returns how many were made, and how many could not be. Raises Malformed (`nothing_to_invent`)
@@ -82,7 +85,7 @@ def write_inventions(
     if folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty; name another folder", code="not_empty")
     random = np.random.default_rng(seed)
-    made, missed = {}, 0
+    made, sources, missed = {}, {}, 0
     for recording in held_out:
         if len(recording) < SHORTEST:
             continue
@@ -93,6 +96,7 @@ def write_inventions(
             if invention is not None:
                 name = f"{recording.name}-{kind}-{n}"
                 made[name] = invention.masks.any(axis=(1, 2))
+                sources[name] = recording.name
                 _write(folder / "Test" / name, invention.frames)
                 _write(folder / "Test" / f"{name}_gt", invention.masks.astype(np.uint8) * 255)
     if not made:
@@ -102,6 +106,7 @@ def write_inventions(
         )
     in_order = [made[clip.name] for clip in recordings(folder, "Test")]
     np.save(folder / "labels.npy", np.concatenate(in_order))
+    (folder / "Test" / SOURCES).write_text(json.dumps(sources))
     return len(made), missed
 
 

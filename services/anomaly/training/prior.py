@@ -9,6 +9,7 @@ import numpy as np
 
 from services.anomaly.scorer import Scorer
 from services.anomaly.training.scoring import scored_windows
+from shared.errors import Malformed
 from shared.inference import Provider, open_session
 from shared.messages import Prior
 from shared.model_store import AnomalyPrior, ModelCard, StoredModel
@@ -24,6 +25,10 @@ PATCH = 8
 """Side of a patch of the error map, in pixels of the network's input (ours)."""
 
 QUANTILES = {"q50": 0.5, "q95": 0.95, "q99": 0.99, "q999": 0.999}
+
+LEAST_USUAL = 0.1
+"""The quantiles are never held for less than this share of the farthest (ours): where nothing moves
+in most frames these have no error at all, and a scale needs somewhere to begin."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,9 @@ def measure_prior(
 
     A frame counts once for each window that covers it, for that is how a camera meets it: with
     whatever place it happens to have in its clip.
+
+    Raises Malformed (`nothing_moves`) for footage whose frames all have the same error, or none:
+    it does not say what is rare.
     """
     errors, maps = [], []
     for recording in held_out:
@@ -74,6 +82,14 @@ def measure_prior(
             maps.append(clip.maps.ravel())
     frame = np.concatenate(errors)
     quantiles = {name: float(np.quantile(frame, share)) for name, share in QUANTILES.items()}
+    if quantiles["q999"] <= quantiles["q50"]:
+        raise Malformed(
+            f"the error is {quantiles['q50']:.3g} in all of the {len(frame)} frames that were held"
+            " out, so that nothing says what is rare; take footage in which something moves",
+            code="nothing_moves",
+        )
+    least = LEAST_USUAL * quantiles["q999"]
+    quantiles = {name: max(value, least) for name, value in quantiles.items()}
     return prior.model_copy(
         update={
             "frame": Prior(**quantiles),

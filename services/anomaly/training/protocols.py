@@ -7,6 +7,7 @@ about evaluation is the same for each.
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -31,17 +32,20 @@ PREFIX = 8
 
 INDEX = "index.csv"
 
+SOURCES = "sources.json"
+
 
 @dataclass(frozen=True, eq=False)
 class TestClip:
     """abnormal: (F,). normal_prefix: frames at the start that the protocol tells to be normal, 0
-    where it tells nothing: then errors are compared as they are."""
+    where it tells nothing: then errors are compared as they are. source: as ScoredVideo has it."""
 
     __test__ = False  # its name is not pytest's business
 
     recording: Recording
     abnormal: NDArray[np.bool_]
     normal_prefix: int = 0
+    source: str = ""
 
     def judged(self, errors: NDArray[np.float64], *, prefix: int) -> ScoredVideo:
         """The frames that count. Errors are standardised by the first `prefix` frames, or by as
@@ -49,7 +53,8 @@ class TestClip:
         reference = min(prefix, self.normal_prefix, len(errors) - 1)
         if reference > 0:
             errors = standardised(errors, reference=reference)
-        return ScoredVideo(self.recording.name, errors[reference:], self.abnormal[reference:])
+        abnormal = self.abnormal[reference:]
+        return ScoredVideo(self.recording.name, errors[reference:], abnormal, self.source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +71,25 @@ class TestSet:
     pads: bool = False
     remarks: tuple[str, ...] = ()
 
+    def filmed_at(self, fps: float) -> TestSet:
+        """The same clips, at so many frames a second."""
+        clips = [replace(clip, recording=replace(clip.recording, fps=fps)) for clip in self.clips]
+        return replace(self, clips=tuple(clips))
+
 
 def folder(root: Path) -> TestSet:
-    """`Train/CLIP/*`, `Test/CLIP/*`, labels of frames, and pixel masks where there are any.
+    """`Train/CLIP/*`, `Test/CLIP/*`, labels of frames, and pixel masks where there are any; and
+    `Test/sources.json`, the recording that each clip was made of, where several were of one.
 
     Raises Missing (`no_footage`, `no_labels`) and Malformed (`labels_mismatch`).
     """
     tests = recordings(root, "Test")
-    clips = map(TestClip, tests, frame_labels(root, tests))
+    listed = root / "Test" / SOURCES
+    sources = json.loads(listed.read_text()) if listed.exists() else {}
+    clips = [
+        TestClip(clip, labels, source=sources.get(clip.name, ""))
+        for clip, labels in zip(tests, frame_labels(root, tests), strict=True)
+    ]
     training = recordings(root, "Train") if (root / "Train").is_dir() else ()
     return TestSet(tuple(clips), lambda recording: pixel_masks(root, recording), training)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.anomaly.scorer import NOT_FINITE
+from services.anomaly.scorer import NOT_FINITE, View
 from services.anomaly.training.footage import read_frame
 from shared.errors import Malformed
 
@@ -43,7 +43,8 @@ def score_at(
     frames = [read_frame(path, scorer.decodes) for path in recording.frames]
     for start in starts:
         window = frames[start : start + scorer.frames_per_clip]
-        errors = scorer.score(window, recording.unwatched)
+        captured_us = recording.captured_us(start, len(window))
+        (errors,) = scorer.score_batch([View(window, recording.unwatched, captured_us)])
         if not errors.is_finite:
             raise Malformed(
                 f"{recording.name}: errors of the window at {start} are no numbers", code=NOT_FINITE

@@ -31,14 +31,17 @@ BLEND = Blend(
 SECOND = 1_000_000
 
 
-@pytest.fixture
-def scorer(tmp_path):
+def plus(folder):
     """STAE+ on a network that draws every pixel half as bright."""
-    store = ModelStore(tmp_path / "models")
-    plain = halving_autoencoder(tmp_path / "models")
+    plain = halving_autoencoder(folder)
     settings = plain.card.settings | {"blend": BLEND.model_dump(mode="json")}
     card = plain.card.model_copy(update={"name": "plus", "settings": settings})
-    stored = store.save(card, plain.path)
+    return ModelStore(folder).save(card, plain.path)
+
+
+@pytest.fixture
+def scorer(tmp_path):
+    stored = plus(tmp_path / "models")
     return Scorer(stored, open_session(stored.path, provider=Provider.CPU))
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,16 @@ def test_the_same_seed_draws_the_same_videos_for_every_scorer():
     doubled = [ScoredVideo(v.name, 2 * v.errors, v.abnormal) for v in videos]
     assert auc_intervals(videos, draws=60, seed=4) == auc_intervals(doubled, draws=60, seed=4)
     assert auc_intervals(videos, draws=60, seed=4) != auc_intervals(videos, draws=60, seed=5)
+
+
+def test_what_was_made_of_one_source_is_drawn_together():
+    videos = videos_of(seed=5, count=6)
+    twice = [replace(v, name=f"{v.name}-{n}", source=v.name) for v in videos for n in range(2)]
+    found, expected = (auc_intervals(made, draws=60, seed=4) for made in (twice, videos))
+    for name in CONVENTIONS:
+        assert getattr(found, name) == pytest.approx(getattr(expected, name)), name
+    apart = [replace(video, source="") for video in twice]
+    assert auc_intervals(apart, draws=60, seed=4).raw != pytest.approx(expected.raw)
 
 
 def test_a_resample_of_one_class_is_drawn_anew():

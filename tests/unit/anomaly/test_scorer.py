@@ -43,7 +43,7 @@ def card_of(file, **changes):
     prior = AnomalyPrior(
         score="max_patch",
         patch=PATCH,
-        frame=Prior(q50=0.1, q95=0.1, q99=0.1, q999=0.1),
+        frame=Prior(q50=0.1, q95=0.1, q99=0.1, q999=0.2),
         patch_q999=0.1,
         frames=1,
     )

@@ -13,11 +13,13 @@ from services.anomaly.training.regimes import Regime, RegimeSettings, model_trac
 from services.gateway.core.camera import Camera
 from services.gateway.intake.window import Windows
 from services.gateway.settings import GatewaySettings
+from shared.clock import SECOND_US
 from shared.images import encode_jpeg
 from shared.inference import Provider, open_session
 from shared.messages import FrameRef, Outcome
 from shared.model_store import ActivationMap
 from tests.dummy_models import averaging_autoencoder
+from tests.unit.anomaly.test_blend import plus
 from tests.unit.anomaly.test_worker import running
 
 INTERVAL_US = 200_000
@@ -30,7 +32,7 @@ def film(folder, frames):
         pixels = np.full((96, 128, 3), 60, np.uint8)
         pixels[30:60, 2 * n : 2 * n + 30] = random.integers(80, 255)
         (folder / f"{n:03}.jpg").write_bytes(encode_jpeg(pixels))
-    return Recording("film", tuple(sorted(folder.glob("*.jpg"))))
+    return Recording("film", tuple(sorted(folder.glob("*.jpg"))), fps=SECOND_US / INTERVAL_US)
 
 
 async def push(bus, camera, recording):
@@ -52,21 +54,22 @@ async def push(bus, camera, recording):
     return await windows.sweep(find, now_us=time.time_ns() // 1000 + 3_600_000_000)
 
 
+@pytest.mark.parametrize("make", [averaging_autoencoder, plus])
 @pytest.mark.parametrize(
     ("stride", "frames", "clips", "left_to_the_sweep"),
     [(16, 48, 3, 0), (16, 37, 3, 1), (5, 33, 5, 1)],
     ids=["whole windows", "a tail", "overlapping windows and a tail"],
 )
 async def test_the_service_finds_the_errors_that_the_served_row_computes(
-    bus, redis_server, tmp_path, stride, frames, clips, left_to_the_sweep
+    bus, redis_server, tmp_path, make, stride, frames, clips, left_to_the_sweep
 ):
     (tmp_path / "film").mkdir()
     recording = film(tmp_path / "film", frames)
-    stored = averaging_autoencoder(tmp_path / "models")
+    stored = make(tmp_path / "models")
     camera = Camera(id="gate", name="gate", stride=stride, analysis_fps=5)
     async with running(bus, redis_server, tmp_path) as service:
-        await ActivationMap(bus.redis, "anomaly").activate(bus, "averages", camera_id="gate")
-        await service.serves("averages")
+        await ActivationMap(bus.redis, "anomaly").activate(bus, stored.card.name, camera_id="gate")
+        await service.serves(stored.card.name)
         assert await push(bus, camera, recording) == left_to_the_sweep
         scored = sorted(await service.outcomes(clips), key=lambda clip: clip.seq)
     assert [clip.outcome for clip in scored] == [Outcome.DONE] * clips

@@ -25,7 +25,7 @@ from shared.model_store import ActivationMap, ModelStore
 from tests.dummy_models import halving_autoencoder
 from tests.tiny_stae import FPS, FRAMES, SIDE, record, street, untaught
 
-FILMED, STEPS, CUT_OFF_AT = 3200, 60, 55
+FILMED, HELD_OUT, STEPS, CUT_OFF_AT = 1600, 0.5, 60, 55
 FOOTAGE = "footage/gate/1"
 
 
@@ -37,15 +37,23 @@ def shipped(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory):
+    """What was recorded of a camera: half of it, the end, is held out."""
+    folder = tmp_path_factory.mktemp("blobs")
+    record(folder, FOOTAGE, street(FILMED))
+    return folder
+
+
 @pytest.fixture
-def home(shipped, redis_server, tmp_path, monkeypatch):
+def home(shipped, blobs, redis_server, tmp_path, monkeypatch):
     """Of an anomaly service, by its environment; nothing is activated."""
     monkeypatch.setenv("CITYBRAIN_HOME", str(tmp_path))
     monkeypatch.setenv("MODELS_FOLDER", str(shipped))
+    monkeypatch.setenv("BLOBS_FOLDER", str(blobs))
     monkeypatch.setenv("ANOMALY_MODEL", "stae-tiny")
     monkeypatch.setenv("BUS_URL", redis_server.url)
     asyncio.run(flush(redis_server.url))
-    record(tmp_path / "blobs", FOOTAGE, street(FILMED))
     (tmp_path / "job").mkdir()
     return tmp_path
 
@@ -57,7 +65,7 @@ async def flush(url: str) -> None:
 
 
 def params(**changes) -> TuningParams:
-    usual = {"camera_id": "gate", "footage": FOOTAGE, "fps": FPS}
+    usual = {"camera_id": "gate", "footage": FOOTAGE, "fps": FPS, "held_out": HELD_OUT}
     usual |= {"steps": STEPS, "learning_rate": 5e-3}
     return TuningParams(**(usual | changes))
 
@@ -130,10 +138,10 @@ def test_too_little_footage_is_refused_by_name(home):
     assert "16 that follow one another" in str(refused.value)
 
 
-def test_a_model_that_is_no_stae_cannot_be_gone_on_from(home, monkeypatch):
+def test_a_model_that_is_no_stae_cannot_be_gone_on_from(home, blobs, monkeypatch):
     halving_autoencoder(home / "models")
     monkeypatch.setenv("ANOMALY_MODEL", "halves")
-    record(home / "blobs", "footage/gate/2", street(FILMED), clip=16)
+    record(blobs, "footage/gate/2", street(FILMED), clip=16)
     with pytest.raises(Conflict) as refused:
         tune(params(footage="footage/gate/2"), Watched(home / "job"))
     assert refused.value.code == "not_trainable"

@@ -18,6 +18,7 @@ from shared.messages import ClipReady, ClipScored, FrameRef, LetterDied, Outcome
 from shared.model_store import ActivationMap
 from shared.topics import CLIPS, DEAD, SCORES, Group, PartitionKeys
 from tests.dummy_models import halving_autoencoder
+from tests.unit.anomaly.test_blend import crossing, plus
 
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
@@ -293,6 +294,23 @@ async def test_a_clip_may_be_scored_without_any_camera(service):
     assert result["frames"][15]["error"] == pytest.approx(squared_half(200), rel=0.02)
     assert np.shape(result["frames"][15]["error_map"]) == (16, 16)
     assert result["frames"][15]["score"] > result["frames"][0]["score"]
+
+
+async def test_what_judges_speed_may_be_told_how_fast_the_frames_were(bus, redis_server, tmp_path):
+    plus(tmp_path / "models")
+    bodies = [encode_jpeg(frame) for frame in crossing(3)]
+    async with running(bus, redis_server, tmp_path) as service:
+
+        async def errors(**rate):
+            params = {"model": "plus", **rate}
+            response = await service.api.post("/v1/score", params=params, **form(bodies))
+            assert response.status_code == 200, response.text
+            return [frame["error"] for frame in response.json()["frames"]]
+
+        assert await errors(fps=10) == await errors()
+        assert np.median(await errors(fps=3)) < np.median(await errors(fps=10))
+        never = await service.api.post("/v1/score", params={"fps": 0}, **form(bodies))
+        assert never.status_code == 422
 
 
 @pytest.mark.parametrize(
