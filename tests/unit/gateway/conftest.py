@@ -35,7 +35,7 @@ class Gateway:
         response = await self.api.post("/v1/cameras", json=body)
         assert response.status_code == 201, response.text
 
-    async def until(self, path: str, found, timeout_s: float = 10, **query):
+    async def until(self, path: str, found, timeout_s: float = 30, **query):
         """The answer of a GET as soon as `found(answer)` is true."""
         deadline = time.monotonic() + timeout_s
         while True:

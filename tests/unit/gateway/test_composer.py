@@ -268,7 +268,7 @@ async def test_an_incident_lists_the_people_who_were_there(gateway, gate):
 
 
 async def test_an_alert_is_closed_by_the_server_s_clock_when_frames_stop(start_gateway):
-    async with start_gateway(offline_after_s=1.5) as gateway:
+    async with start_gateway(offline_after_s=3) as gateway:
         await gateway.add_camera()
         gate = Camera(gateway)
         await gate.live(QUIET, LOUD)

@@ -63,7 +63,9 @@ class World:
             await self.bus.frames.unlink(key)
 
     async def look(self):
-        for entry, fields in await self.bus.redis.xrange(CLIPS.key(0)):
+        newest = next(reversed(self.clips), None)
+        new = await self.bus.redis.xrange(CLIPS.key(0), f"({newest}" if newest else "-")
+        for entry, fields in new:
             if entry.decode() not in self.clips:
                 self.clips[entry.decode()] = ClipReady.unpack(fields[b"body"])
                 self.held[entry.decode()] = {Group.ANOMALY, Group.REID}
