@@ -23,8 +23,10 @@ $(VENV)/.installed-dev: tests/oracles.txt
 demo: $(VENV)/.installed-run
 	@$(BIN)/python -m services.embedded demo
 
+# Unit tests first, side by side, each on one core; then, one by one, those that need the machine.
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --numprocesses=logical --maxprocesses=4 --dist=loadfile; unit=$$?; \
+	 $(BIN)/python -m pytest --ignore=tests/unit && exit $$unit
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check .
