@@ -16,7 +16,7 @@ from services.anomaly.core.flow import FlowSettings
 from services.anomaly.core.motion import MotionSettings
 from services.anomaly.core.sight import Colour, Sight
 from services.anomaly.models.stae_loss import PredictionWeights  # noqa: TC001 - typer reads it
-from services.anomaly.training.ablation import ablate
+from services.anomaly.training.ablation import MOTION_ALONE, PLUS, ablate
 from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.blending import blended
 from services.anomaly.training.curves import draw_curves
@@ -30,7 +30,7 @@ from services.anomaly.training.prior import Scoring, with_prior
 from services.anomaly.training.protocols import PREFIX, PROTOCOLS, test_set
 from services.anomaly.training.pseudo import PseudoAnomalies
 from services.anomaly.training.regimes import Regime, RegimeSettings
-from services.anomaly.training.report import figures, report, side_by_side, table
+from services.anomaly.training.report import figures, gains, report, side_by_side, table
 from services.anomaly.training.settings import Precision, Stage, TrainingSettings
 from services.anomaly.training.shipping import Provenance, ship
 from services.anomaly.training.trainer import Trainer
@@ -279,15 +279,18 @@ def ablate_command(
 ) -> None:
     """Reads one model's errors in several ways, and prints what each is worth."""
     stored = ModelStore(models).load(model)
+    judge = JudgeSettings()
     density = fit_latent(stored, gather(learnt, [], held_out), seed=seed) if learnt else None
     rows = ablate(
         stored,
         test_set(protocol, data).filmed_at(fps),
-        EvaluationSettings(RegimeSettings(stride), JudgeSettings()),
+        EvaluationSettings(RegimeSettings(stride), judge),
         say=lambda line: print(line, flush=True),
         density=density,
     )
     print("\n".join(side_by_side(rows)))
+    if PLUS in rows:
+        print("\n".join(gains(PLUS, MOTION_ALONE, rows, judge)))
 
 
 def _command(data: list[Path], models: Sequence[Path] = ()) -> str:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 AS_IN_THE_PAPER = Reading()
 NOTHING = {"reconstruction_scale": {"range": float("inf")}}
 """In an endless range the reconstruction adds nothing."""
+MOTION_ALONE, PLUS = "motion alone", "STAE+"
 LINEAR = {"knee": 100.0}
 
 
@@ -71,7 +72,7 @@ RECONSTRUCTION = (
     Variant("largest patch, steadied", "max_patch", Reading(steady=9)),
 )
 BLENDED = (
-    Variant("motion alone", "max_patch", blend=NOTHING),
+    Variant(MOTION_ALONE, "max_patch", blend=NOTHING),
     Variant(
         "motion alone, nothing averaged",
         "max_patch",
@@ -79,7 +80,7 @@ BLENDED = (
     ),
     Variant("STAE+, nothing averaged", "max_patch", blend={"motion_frames": 1, "steady": 1}),
     Variant("STAE+, parts added as they are", "max_patch", blend=LINEAR),
-    Variant("STAE+", "max_patch", blend={}),
+    Variant(PLUS, "max_patch", blend={}),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from services.anomaly.core.bootstrap import auc_gain
 from services.anomaly.core.evaluation import of_both_classes, separations
 from services.anomaly.training.regimes import Regime
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from services.anomaly.training.evaluation import Evaluation
-    from services.anomaly.training.judge import Row, Rows
+    from services.anomaly.training.judge import JudgeSettings, Row, Rows
 
 PREFIXES = {Regime.OFFLINE: "", Regime.SERVED: "served_"}
 """Of the figures' names. Published figures are offline, so these have the plain names."""
@@ -41,6 +42,18 @@ def side_by_side(scorers: Mapping[str, Rows]) -> Iterator[str]:
         yield from (_line(name, regime, _cells(row)) for regime, row in rows.items())
     yield from _both_classes(scorers)
     yield from _localisation(scorers)
+
+
+def gains(
+    of: str, over: str, scorers: Mapping[str, Rows], settings: JudgeSettings
+) -> Iterator[str]:
+    """By how much one scorer's raw AUC is above another's on the same clips, drawn alike."""
+    yield f"raw AUC of {of} less that of {over} [95 % of resamples of whole clips]"
+    for regime, row in scorers[of].items():
+        other = scorers[over][regime]
+        gain = row.separations.raw.auc - other.separations.raw.auc
+        low, high = auc_gain(other.videos, row.videos, draws=settings.draws, seed=settings.seed)
+        yield _line("", regime, [f"{gain:+.3f} [{low:+.3f} to {high:+.3f}]"])
 
 
 def figures(found: Evaluation, *, fps: float) -> dict[str, float]:

@@ -283,12 +283,19 @@ def test_an_ablation_reads_a_model_in_every_way_and_as_the_evaluation_does(tmp_p
     model = ["--model", str(tmp_path / "models" / "halves"), "--held-out", "0.25"]
     out = ["--out", str(tmp_path / "models" / "plus")]
     assert runner.invoke(app, ["plus", *ways, *model, *out]).exit_code == 0
-    ways += ["--models", str(tmp_path / "models"), "--model"]
+    ways += ["--fps", "10", "--models", str(tmp_path / "models"), "--model"]
+
+    outputs = {}
+
+    def raw(row):
+        """The second AUC of a row."""
+        return float(re.findall(r"(\S+) \[", row)[1])
 
     def rows(command, name):
         """Name and regime -> the row's figures."""
         told = runner.invoke(app, [command, *ways, name])
         assert told.exit_code == 0, told.output
+        outputs[command, name] = told.output
         shape = re.compile(r"(\S.*?) +(offline|as served) +(\S.*)")
         found = [shape.fullmatch(line) for line in told.output.splitlines()]
         return {(row[1], row[2]): row[3] for row in found if row}
@@ -300,5 +307,8 @@ def test_an_ablation_reads_a_model_in_every_way_and_as_the_evaluation_does(tmp_p
     for regime in ("offline", "as served"):
         assert read["STAE+", regime] == judged["plus", regime]
         assert read["motion alone", regime] != read["mean error (the paper)", regime]
+        gain = raw(read["STAE+", regime]) - raw(read["motion alone", regime])
+        (said,) = re.findall(rf"\n +{regime} +([+-]\S+) \[", outputs["ablate", "plus"])
+        assert float(said) == pytest.approx(gain, abs=0.0011)
     plain_rows = rows("ablate", plain.card.name)
     assert {name for name, _ in plain_rows} == {variant.name for variant in RECONSTRUCTION}
