@@ -19,7 +19,8 @@ def torch_twin(file: Path) -> StaeReconstruction:
         tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
         for tensor in onnx.load(file).graph.initializer
     }
-    network = StaeReconstruction(Stae()).eval()
+    channels = weights["encoder.0.weight"].shape[1]
+    network = StaeReconstruction(Stae(frame_channels=channels)).eval()
     for layers in (network.encoder, network.reconstruct):
         for position, layer in enumerate(layers):
             if isinstance(layer, nn.BatchNorm3d):

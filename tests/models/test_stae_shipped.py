@@ -7,16 +7,16 @@ import onnx
 import pytest
 import torch
 
-from services.anomaly.core.clip import to_network_input
 from services.anomaly.scorer import Scorer
 from services.synthetic.city import City, CityPlan
-from shared.inference import Precision, Provider, has_bf16, has_openvino, open_session
+from shared.inference import Precision, Provider, has_bf16, has_cuda, has_openvino, open_session
 from shared.model_store import ModelStore
 from tests.torch_twin import torch_twin
 
 MODELS = Path(__file__).parents[2] / "models"
 
 needs_openvino = pytest.mark.skipif(not has_openvino(), reason="OpenVINO is not installed")
+needs_cuda = pytest.mark.skipif(not has_cuda(), reason="ONNX Runtime was not built for CUDA")
 needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="no OpenVINO on a processor with bf16")
 
 
@@ -33,9 +33,10 @@ class TorchSession:
             return [self._network(torch.from_numpy(batch)).numpy()]
 
 
-@pytest.fixture(scope="module")
-def shipped():
-    return ModelStore(MODELS).load("stae-city")
+@pytest.fixture(scope="module", params=["stae-city", "stae-flow-ped2", "stae-plus-ped2"])
+def shipped(request):
+    """Seeing gray pixels, and optical flow; read by itself, and with the motion."""
+    return ModelStore(MODELS).load(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,7 @@ def as_trained(shipped, frames):
     ("provider", "precision", "tolerance"),
     [
         (Provider.CPU, Precision.FP32, 1e-4),
+        pytest.param(Provider.CUDA, Precision.FP32, 1e-4, marks=[pytest.mark.gpu, needs_cuda]),
         pytest.param(Provider.OPENVINO, Precision.FP32, 1e-4, marks=needs_openvino),
         pytest.param(Provider.OPENVINO, Precision.BF16, 1e-2, marks=needs_bf16),
     ],
@@ -77,8 +79,8 @@ def test_a_clips_shape_is_fixed_and_the_batch_is_free(shipped):
 
 
 def test_a_clip_is_reconstructed_alike_in_a_batch_of_any_size(shipped):
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 128, 128), dtype=np.uint8)
-    clips = np.stack([to_network_input(clip) for clip in pixels])
+    sides = shipped.card.input.shape[1:]
+    clips = np.random.default_rng(0).random((3, *sides), np.float32)
     session = open_session(shipped.path, provider=Provider.CPU)
     (together,) = session(clips)
     for number, clip in enumerate(clips):

@@ -3,7 +3,8 @@
 offline     windows overlap, a frame has the mean of all windows that cover it, a centred Gaussian
             steadies the result. It sees each frame's future; most published figures do.
 as served   windows at the camera's stride, a frame has the error of the one window that owns it,
-            exactly as `ClipScored` carries it; what steadies it looks back only.
+            exactly as `ClipScored` carries it. It may know the frames after it of its own window,
+            which is told when it is full; what steadies it beyond the window looks back only.
 
 A scorer that is good in the first row alone is not good for a camera.
 """
