@@ -5,11 +5,12 @@ Boxes are pixels of the frame as it was pushed: (x, y) is the upper left corner.
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
 import ormsgpack
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.topics import Group
 
@@ -189,12 +190,23 @@ class ErrorMap(Message):
 
 
 class Prior(Message):
-    """Quantiles of the error on the model's own normal footage, from its card."""
+    """Quantiles of the error on the model's own normal footage, from its card.
 
-    q50: float
+    Scores begin at q50 and reach 1 at q999: a prior in which these are 0 or one is refused, as no
+    scale can be made of it. All infinite: not measured yet.
+    """
+
+    q50: Annotated[float, Field(gt=0)]
     q95: float
     q99: float
     q999: float
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        quantiles = [self.q50, self.q95, self.q99, self.q999]
+        if sorted(quantiles) != quantiles or self.q999 == self.q50 < math.inf:
+            raise ValueError(f"the quantiles {quantiles} do not rise")
+        return self
 
 
 class TamperingSigns(Message):

@@ -117,18 +117,24 @@ class Baseline:
         while learning, never below the model card's, so that a quiet first minute makes no hair
         trigger. How far the rare lies above the usual is taken from the card, and passes to the
         camera's own quantiles as these are filled. An hour is told apart once the whole stands.
+
+        Where nothing moves in most frames the median says nothing of those in which something
+        does. These are many among the loudest hundredth, by which the rare is then expected: no
+        higher than on the card, so that an early anomaly does not hide behind itself.
         """
         ratio = prior.q999 / prior.q50
         if self.frames == 0:
             return Levels(prior.q50, prior.q999, learning=True)
-        median, own_ratio = _shape(self._whole, ratio)
+        median, own_ratio = _shape(self._whole, prior)
         learning = self.frames < STANDING_FRAMES
-        usual = max(median, prior.q50 if learning else LEAST_USUAL * prior.q50)
-        spread = _between(ratio, own_ratio, self.frames / (self.frames + SPREAD_FRAMES))
+        usual = max(median, prior.q50) if learning else median
+        loud = min(self._whole.get_quantile(0.99) / prior.q99, 1.0) * prior.q999
+        spread = _between(
+            max(ratio, loud / usual), own_ratio, self.frames / (self.frames + SPREAD_FRAMES)
+        )
         of_hour = None if learning or hour is None else self._hours.get(hour)
         if of_hour is not None:
-            median, own_ratio = _shape(of_hour, ratio)
-            median = max(median, LEAST_USUAL * prior.q50)
+            median, own_ratio = _shape(of_hour, prior)
             frames = of_hour.get_total_weight()
             usual = _between(usual, median, frames / (frames + HOUR_FRAMES))
             spread = _between(spread, own_ratio, frames / (frames + SPREAD_FRAMES))
@@ -139,10 +145,13 @@ def _digest(packed: bytes | None = None) -> tdigest_float:
     return tdigest_float.deserialize(packed) if packed else tdigest_float(DIGEST_SIZE)
 
 
-def _shape(digest: tdigest_float, card_ratio: float) -> tuple[float, float]:
-    """A digest's median, and how many times it the error of one frame in a thousand is."""
-    median, far = digest.get_quantile(0.5), digest.get_quantile(0.999)
-    return median, max(far / max(median, 1e-12), 1.0 + LEAST_SPREAD * (card_ratio - 1.0))
+def _shape(digest: tdigest_float, prior: Prior) -> tuple[float, float]:
+    """A digest's median, as far as it can be one's usual error, and how many times that the error
+    of one frame in a thousand is: a ratio to the bare median of still frames, which is 0, would put
+    the rare out of reach."""
+    median = max(digest.get_quantile(0.5), LEAST_USUAL * prior.q50)
+    least = 1.0 + LEAST_SPREAD * (prior.q999 / prior.q50 - 1.0)
+    return median, max(digest.get_quantile(0.999) / median, least)
 
 
 def _between(prior: float, own: float, weight: float) -> float:
