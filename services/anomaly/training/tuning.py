@@ -19,7 +19,6 @@ import torch
 
 from services.anomaly.core.clip import to_network_input
 from services.anomaly.models.stae import LEAKY_SLOPE
-from services.anomaly.scorer import sight_of
 from services.anomaly.settings import AnomalySettings
 from services.anomaly.training.activation import serving_model, take_over
 from services.anomaly.training.allocator import keep_freed_memory
@@ -34,10 +33,10 @@ from services.anomaly.training.warm_start import warm_network
 from services.anomaly.training.windows import Source
 from shared.blobs import FolderBlobs
 from shared.durable_file import write_durably
-from shared.errors import Conflict
 from shared.model_store import ModelStore
 from shared.patience import OUTAGES
 from shared.recorded_clip import JUDGED_FRAMES
+from shared.tunable import check_tunable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +101,8 @@ def _tune(params: TuningParams, context: JobContext, settings: AnomalySettings) 
     store = ModelStore(*settings.model_folders)
     plan = _plan(params.camera_id, context, settings, store)
     base = store.load(plan.base)
-    clip = _check_trainable(base)
+    check_tunable(base.card)
+    clip = base.card.input.shape[2]
     fetching = partial(
         fetch,
         FolderBlobs(settings.blobs),
@@ -147,18 +147,6 @@ def _free_name(store: ModelStore, base: str, camera_id: str) -> str:
     numbers = [name.removeprefix(f"{stem}-") for name in store.names if name.startswith(f"{stem}-")]
     newest = max((int(number) for number in numbers if number.isdecimal()), default=0)
     return f"{stem}-{newest + 1}"
-
-
-def _check_trainable(base: StoredModel) -> int:
-    """T, the frames that the model takes."""
-    spec, sight = base.card.input, sight_of(base.card)
-    if sight.colour != "gray" or spec.mean != (0.0,) or spec.std != (1.0,):
-        raise Conflict(
-            f"{base.card.name} sees {sight.colour} pictures, normalised by {spec.mean} and"
-            f" {spec.std}; only STAE on plain gray frames can be fine-tuned here",
-            code="not_trainable",
-        )
-    return spec.shape[2]
 
 
 def _trained(

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.gateway.api.dependencies import CityDep, HistoryDep, ReadsCameras, WritesCameras
+from services.gateway.city import City
 from services.gateway.core.training import TrainingState, frames_in, least_minutes
-from services.gateway.store import cameras, trainings
+from services.gateway.store import baselines, cameras, trainings
 from services.gateway.store.cameras import camera_of
 from services.gateway.store.resources import moment
 from services.gateway.store.tables import TrainingRow
 from shared.clock import SECOND_US, from_us, now_us
 from shared.errors import Conflict, Malformed
-from shared.model_store import ActivationMap, ModelStore
+from shared.model_store import ActivationMap, ModelCard, ModelStore
 from shared.paging import Page
 from shared.recorded_clip import least_frames
+from shared.tunable import check_tunable
 
 router = APIRouter(prefix="/v1/baselines", tags=["baselines"])
 
@@ -118,10 +123,12 @@ async def train(
 ) -> Training:
     """Records normal footage of the camera, fine-tunes its anomaly model on it, and lets the two
     compete on what was held out; `Location` tells where to watch it. 409 where a training of the
-    camera is under way; 503 (`not_installed`) where nothing is installed that trains."""
+    camera is under way (`training_under_way`), or where its model is none that can be fine-tuned
+    (`not_trainable`); 503 (`not_installed`) where nothing is installed that trains."""
     principal.check_camera(camera_id)
     await city.registry.get(camera_id)
     await city.training.check()
+    await _check_model(city, camera_id)
     async with city.database.writing() as session:
         camera = camera_of(await cameras.find(session, camera_id, lock=True))
         wanted = frames_in(asked.minutes, camera.analysis_fps)
@@ -190,12 +197,32 @@ async def roll_back_training(
     return ModelChange(camera_id=camera_id, before=before, after=after)
 
 
-def _is_own(folders: Any, model: str, camera_id: str) -> bool:
-    store = ModelStore(*folders)
-    if model not in store.names:
-        return False
-    lineage = store.load(model).card.settings.get("lineage", {})
+async def _check_model(city: City, camera_id: str) -> None:
+    """Raises Conflict where the camera's model cannot be fine-tuned: hours of footage would be
+    recorded for nothing.
+
+    Where none is activated it is that which scored the camera last: the default is the anomaly
+    service's own setting. What is not known here its job finds out.
+    """
+    active = await ActivationMap(city.bus.redis, "anomaly").read()
+    async with city.database.reading() as session:
+        row = await baselines.newest(session, camera_id)
+    scored_by = row.scoring["model"] if row is not None and row.scoring is not None else ""
+    model = ActivationMap.serving(active, camera_id, scored_by)
+    card = await asyncio.to_thread(_card, city.settings.model_folders, model)
+    if card is not None:
+        check_tunable(card)
+
+
+def _is_own(folders: Sequence[Path], model: str, camera_id: str) -> bool:
+    card = _card(folders, model)
+    lineage = {} if card is None else card.settings.get("lineage", {})
     return bool(lineage.get("camera_id") == camera_id)
+
+
+def _card(folders: Sequence[Path], model: str) -> ModelCard | None:
+    store = ModelStore(*folders)
+    return store.load(model).card if model in store.names else None
 
 
 def _check_enough(frames: int, clip_length: int, fps: float) -> None:

@@ -27,7 +27,7 @@ from shared.recorded_clip import LONGEST_SIDE, RecordedClip, least_frames
 from shared.service import create_service
 from shared.settings import FloorSettings
 from tests.dummy_models import halving_autoencoder
-from tests.unit.gateway.test_composer import LOUD, QUIET, Camera, settled
+from tests.unit.gateway.test_composer import CONTEXT, LOUD, QUIET, Camera, settled
 from tests.unit.gateway.test_explanation import LEFT_HALF
 
 URL = "/v1/baselines/gate"
@@ -235,6 +235,31 @@ async def test_a_camera_has_one_training_at_a_time(gateway, gate):
     await gateway.api.delete(url)
     await gateway.until(url, lambda training: training["finished_at"])
     await begin(gateway)
+
+
+@pytest.mark.parametrize("activated", [True, False], ids=["activated", "by default"])
+async def test_a_model_that_cannot_be_tuned_is_refused_before_anything_is_recorded(
+    gateway, gate, activated
+):
+    folder = gateway.settings.model_folders[0]
+    stored = halving_autoencoder(folder, "moves")
+    flow = stored.card.input.model_copy(update={"colour": "flow"})
+    ModelStore(folder).save(stored.card.model_copy(update={"input": flow}), stored.path)
+    activations = ActivationMap(gateway.city.bus.redis, "anomaly")
+    if activated:
+        await activations.activate(gateway.city.bus, "moves", "gate")
+    else:
+        await gate.clip()
+        await gate.answer(-1, QUIET, context=CONTEXT.model_copy(update={"model": "moves"}))
+        await settled(gateway)
+    answer = await gateway.api.post(f"{URL}/train")
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_trainable")
+    assert "moves sees flow pictures" in answer.json()["detail"]
+    assert "/v1/models/activations" in answer.json()["detail"], "the cure"
+    assert (await gateway.api.get(f"{URL}/trainings")).json()["items"] == []
+    halving_autoencoder(folder, "sees-gray")
+    await activations.activate(gateway.city.bus, "sees-gray", "gate")
+    assert (await gateway.api.post(f"{URL}/train")).status_code == 202
 
 
 async def test_too_little_footage_is_refused_with_the_least_that_will_do(gateway, gate):
