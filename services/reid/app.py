@@ -12,6 +12,7 @@ from services.reid import api
 from services.reid.core.identity import IdentitySettings
 from services.reid.detectors.registry import open_detector
 from services.reid.embedder import Embedder
+from services.reid.gallery.codes import load_coder
 from services.reid.gallery.faiss_gallery import FaissGallery
 from services.reid.gallery.forgetting import Forgetting
 from services.reid.gallery.reindexing import Reindexing
@@ -73,6 +74,7 @@ def create_app(settings: ReidSettings) -> FastAPI:
                 "schema": lambda: watch_schema(database, MIGRATIONS, health.vital("schema")),
                 "model": rack.watch,
                 "spaces": spaces.run,
+                "recall": lambda: spaces.tend(health.vital("recall")),
             }
             if "embed" in settings.reid_roles:
                 worker = EmbeddingWorker(
@@ -168,7 +170,11 @@ async def _spaces(
     async with AsyncExitStack() as closing:
         if not settings.qdrant_url:
             folder = settings.citybrain_home / "gallery"
-            yield Spaces(database, lambda digest: FaissGallery(folder, digest), vital, shared=False)
+
+            def make_here(digest: str) -> Gallery:
+                return FaissGallery(folder, digest, load_coder(folder, digest))
+
+            yield Spaces(database, make_here, vital, shared=False)
             return
         # An extra: who keeps the gallery in memory need not have it.
         from qdrant_client import AsyncQdrantClient

@@ -6,17 +6,26 @@ are spread evenly enough that no rotation found better ones (decision 25).
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
+import structlog
+
+from shared.durable_file import write_durably
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from services.reid.gallery.gallery import Halves, Vectors
 
     Codes = NDArray[np.uint8]
+
+log = structlog.get_logger(__name__)
 
 BITS = 256
 CHUNK = 4096
@@ -45,3 +54,44 @@ class Coder:
             bits = centred if self.projection is None else centred @ self.projection
             out[start : start + CHUNK] = np.packbits(bits > 0, axis=1)
         return out
+
+    def same_as(self, other: Coder | None) -> bool:
+        """Whether codes of the two may be compared."""
+        if other is None or (self.projection is None) != (other.projection is None):
+            return False
+        return np.array_equal(self.mean, other.mean) and (
+            self.projection is None
+            or (other.projection is not None and np.array_equal(self.projection, other.projection))
+        )
+
+
+def codes_file(folder: Path, model_digest: str) -> Path:
+    """Where a gallery's folder has what was learnt for a model's vectors."""
+    return folder / f"{model_digest[:16]}.codes.npz"
+
+
+def save_coder(path: Path, coder: Coder) -> None:
+    """Raises OSError, and leaves nothing behind then."""
+    packed = BytesIO()
+    projection = np.eye(BITS, dtype=np.float32) if coder.projection is None else coder.projection
+    np.savez(packed, mean=coder.mean, projection=projection)
+    write_durably(path, packed.getvalue())
+
+
+def load_coder(folder: Path, model_digest: str) -> Coder | None:
+    """What was learnt for a model's vectors; None where nothing was, or its file is damaged, which
+    is told: codes are then the signs of the vectors."""
+    path = codes_file(folder, model_digest)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            mean, projection = arrays["mean"], arrays["projection"]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        log.warning("codes_refused", file=path.name, error=str(error))
+        return None
+    sound = mean.shape == (BITS,) and projection.shape == (BITS, BITS)
+    if not (sound and np.isfinite(mean).all() and np.isfinite(projection).all()):
+        log.warning("codes_refused", file=path.name, error="not a coder of this gallery")
+        return None
+    return Coder(mean.astype(np.float32), projection.astype(np.float32))

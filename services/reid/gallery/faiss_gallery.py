@@ -35,6 +35,7 @@ class FaissGallery:
         """coder: codes learnt for this model's vectors."""
         self.model_digest = model_digest
         self._path = folder / f"{model_digest[:16]}.snapshot"
+        self._learnt = coder
         self._index = GalleryIndex(coder)
         self._turns = Turns()
         self._saving = asyncio.Lock()
@@ -70,14 +71,14 @@ class FaissGallery:
         if len(batch):
             check_stored(batch.vectors)
             await self._turns.write(lambda: self._index.put(batch))
-        await self._stand_at(revision)
+        self._revision = revision
 
     async def forget(self, ids: Collection[int], revision: int) -> None:
         if ids:
             await self._turns.write(lambda: self._index.forget(ids))
             # A snapshot must not remember what was forgotten.
             self._forgot, self._save_from = True, 0
-        await self._stand_at(revision)
+        self._revision = revision
 
     async def search(
         self, vector: Vectors, limit: int, only: Filter = OPEN, mode: Mode = Mode.EXACT
@@ -112,6 +113,10 @@ class FaissGallery:
                 if self._forgot:
                     self._path.unlink(missing_ok=True)
 
+    async def tend(self) -> None:
+        if self._revision >= self._save_from:
+            await self.save()
+
     async def measure(self, sample: int) -> dict[Mode, float]:
         for mode in (Mode.BALANCED, Mode.FAST):
             look = partial(self._leave_one_out, mode)
@@ -128,13 +133,10 @@ class FaissGallery:
         index, revision = read_snapshot(self._path, self.model_digest)
         if revision > newest:
             raise Corrupt("the snapshot is ahead of the tables", code="snapshot_ahead")
+        if self._learnt is not None and not self._learnt.same_as(index.coder):
+            raise Corrupt("other codes were learnt since", code="snapshot_codes")
         self._index, self._revision, self._saved = index, revision, revision
         self._save_from, self._source = revision + SNAPSHOT_EVERY, "snapshot"
-
-    async def _stand_at(self, revision: int) -> None:
-        self._revision = revision
-        if revision >= self._save_from:
-            await self.save()
 
     def _picture(self) -> tuple[Picture, int]:
         return Picture.of(self._index), self._revision

@@ -167,6 +167,10 @@ class Gallery(Protocol):
         """Makes the next `open` quick. A full disk is no error: the tables have everything."""
         ...
 
+    async def tend(self) -> None:
+        """What is worth doing now and then: `save`, where much has changed or been forgotten."""
+        ...
+
     async def measure(self, sample: int) -> dict[Mode, float]:
         """The recall of each mode, by leaving `sample` tracklets out; answers state it from now."""
         ...

@@ -132,6 +132,9 @@ class QdrantGallery:
     async def save(self) -> None:
         """The cluster keeps what it was given."""
 
+    async def tend(self) -> None:
+        """The cluster tends itself."""
+
     async def measure(self, sample: int) -> dict[Mode, float]:
         with _translated():
             found = await self._client.query_points(

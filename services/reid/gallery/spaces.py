@@ -70,10 +70,22 @@ class Spaces:
             for space in list(self._spaces.values()):
                 await asyncio.shield(space.gallery.close())
 
+    async def tend(self, vital: Vital, *, every_s: float = 1.0) -> None:
+        """Until cancelled: snapshots and measurements of recall, which take seconds, while every
+        space goes on following the tables."""
+        while True:
+            try:
+                for space in list(self._spaces.values()):
+                    await space.gallery.tend()
+                    await space.measure()
+                vital.well()
+            except OUTAGES as error:
+                vital.ailing(str(error))
+            await asyncio.sleep(every_s)
+
     async def _attend(self, space: Space) -> None:
         if self.follows:
             await space.follow()
-        await space.measure()
         if time.monotonic() - self._asked_at[space.model_digest] > IDLE_S:
             async with self._loading:
                 del self._spaces[space.model_digest]

@@ -8,7 +8,7 @@ import resource
 import pytest
 from sqlalchemy import select
 
-from services.reid.gallery.faiss_gallery import FaissGallery
+from services.reid.gallery.faiss_gallery import SNAPSHOT_EVERY, FaissGallery
 from services.reid.gallery.forgetting import Erasure, Forgetting
 from services.reid.gallery.space import Space
 from services.reid.gallery.tables import ForgottenRow, LeaseRow, TrackletRow
@@ -140,6 +140,7 @@ async def test_a_snapshot_remembers_nobody_who_was_forgotten(gallery, forgetting
     await first.gallery.save()
     await forgetting.forget(Erasure(person_id=await person_of(gallery, "gate/1/0/0")))
     await first.follow()
+    await first.gallery.tend()
     (file,) = shelf.iterdir()
     assert looks("anna").tobytes() not in file.read_bytes()
     assert looks("ben").tobytes() in file.read_bytes()
@@ -174,12 +175,23 @@ async def test_a_full_disk_costs_the_snapshot_and_nothing_else(tmp_path, full_di
     assert (again.revision, await again.count()) == (20, 20)
 
 
+async def test_a_snapshot_is_written_where_much_has_changed_and_not_before(tmp_path):
+    gallery = FaissGallery(tmp_path, DIGEST)
+    await gallery.put(rows(20), SNAPSHOT_EVERY - 1)
+    await gallery.tend()
+    assert list(tmp_path.iterdir()) == []
+    await gallery.put(rows(20), SNAPSHOT_EVERY)
+    await gallery.tend()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 async def test_on_a_full_disk_a_snapshot_with_the_forgotten_is_removed(tmp_path, full_disk):
     gallery = FaissGallery(tmp_path, DIGEST)
     await gallery.put(rows(200), 200)
     await gallery.save()
     full_disk()
     await gallery.forget([1], 201)
+    await gallery.tend()
     assert list(tmp_path.iterdir()) == []
 
 
