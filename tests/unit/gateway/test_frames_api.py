@@ -251,7 +251,10 @@ async def test_the_snapshot_is_the_newest_frame_with_its_masks_black(gateway):
 
 
 async def test_the_skew_of_a_slow_clock_is_measured(gate):
+    slowest_s = 0.0
     for n in range(5):
-        await push(gate, picture(n), at=time.time() - 30)
+        began = time.time()
+        await push(gate, picture(n), at=began - 30)
+        slowest_s = max(slowest_s, time.time() - began)
     status = (await gate.api.get("/v1/cameras/gate/status")).json()
-    assert status["skew_s"] == pytest.approx(30, abs=1)
+    assert 29.99 < status["skew_s"] < 30.01 + slowest_s, "what lies between is the way here"
