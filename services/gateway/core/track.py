@@ -50,6 +50,14 @@ class Track:
             kept &= (self.captured_us < start_us) | (self.captured_us >= end_us)
         return Track(self.captured_us[kept], self.error[kept], self.score[kept])
 
+    def with_others(self, others: Track) -> Track:
+        """The frames of both, in the order of capture."""
+        captured_us = np.concatenate([self.captured_us, others.captured_us])
+        order = np.argsort(captured_us, kind="stable")
+        error = np.concatenate([self.error, others.error])
+        score = np.concatenate([self.score, others.score])
+        return Track(captured_us[order], error[order], score[order])
+
     def hours(self, hour_of: Callable[[int], int]) -> npt.NDArray[np.int64]:
         """(N,) The hour of the camera's day of each frame."""
         quarters, of_quarter = np.unique(self.captured_us // QUARTER_US, return_inverse=True)

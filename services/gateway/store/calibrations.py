@@ -85,6 +85,13 @@ async def newest_standing(session: AsyncSession, of: BaselineRow) -> Calibration
     return row
 
 
+async def has_any(session: AsyncSession, of: BaselineRow) -> bool:
+    """Whether a baseline was ever built anew, even if that was undone: scores that were stored
+    meanwhile are on another scale than those of before or after."""
+    found = _of(of).limit(1).with_only_columns(CalibrationRow.id)
+    return await session.scalar(found) is not None
+
+
 def _of(row: BaselineRow) -> Select[CalibrationRow]:
     return select(CalibrationRow).where(
         CalibrationRow.camera_id == row.camera_id, CalibrationRow.context == row.context

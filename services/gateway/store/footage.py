@@ -29,9 +29,11 @@ async def track(
     start_us: int,
     end_us: int,
     context_key: str | None = None,
+    *,
+    others: bool = False,
 ) -> Track:
     """The frames captured within [start, end). context_key: only those that were scored in this
-    context, as raw errors of different ones cannot be compared."""
+    context, as raw errors of different ones cannot be compared; others: all but those."""
     query = select(ScoreOutcomeRow.timeline).where(
         ScoreOutcomeRow.camera_id == camera_id,
         ScoreOutcomeRow.end_us >= start_us,
@@ -39,7 +41,10 @@ async def track(
         ScoreOutcomeRow.timeline.is_not(None),
     )
     if context_key is not None:
-        query = query.where(ScoreOutcomeRow.context == context_key)
+        context = ScoreOutcomeRow.context
+        query = query.where(
+            context.is_distinct_from(context_key) if others else context == context_key
+        )
     rows = await session.stream_scalars(query.execution_options(yield_per=CLIPS_AT_ONCE))
     parts = [
         await asyncio.to_thread(_unpacked, clips) async for clips in rows.partitions(CLIPS_AT_ONCE)

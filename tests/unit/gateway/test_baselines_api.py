@@ -294,6 +294,38 @@ async def test_a_backtest_of_the_rule_in_force_raises_what_was_raised(gateway, g
     assert answer["alerts_per_day"] == pytest.approx(3 / (7 * FRAMES / 86_400), rel=0.001)
 
 
+async def test_after_a_calibration_a_backtest_raises_what_that_has_told(gateway, gate):
+    await gate.clips(8, scale=4.0)
+    past = gate.captured_us
+    await gate.clips(6, event=0.03)
+    await gate.clips(2, event=0.06)
+    span = {"start_time": from_us(past).isoformat(), "end_time": gate.span["end_time"]}
+    as_stored = await post(gateway, BACKTEST, **span)
+    assert (as_stored["alerts"], as_stored["rescaled"]) == ([], 0), "on the scale of a louder day"
+    told = await post(gateway, f"{URL}/calibrate", budget_per_day=100, **span)
+    assert len(told["alerts"]) == 2
+    tried = await post(gateway, BACKTEST, **span)
+    assert tried["rule"]["open_score"] == told["after"]["open_score"]
+    assert (tried["frames"], tried["rescaled"]) == (8 * FRAMES, 8 * FRAMES)
+    assert [{**alert, "alert_ids": None} for alert in tried["alerts"]] == [
+        {**alert, "alert_ids": None} for alert in told["alerts"]
+    ]
+    await post(gateway, f"{URL}/rollback")
+    back = await post(gateway, BACKTEST, **span)
+    assert back["rescaled"] == 8 * FRAMES, "by the baseline that stands again"
+    assert back["alerts"][0]["peak_score"] < 0.5 * tried["alerts"][0]["peak_score"]
+
+
+async def test_a_backtest_takes_what_another_model_scored_as_it_was_stored(gateway, gate):
+    await gate.clips(1, scale=5.0)
+    other = Footage(gateway, CONTEXT.model_copy(update={"model_digest": "e" * 64}))
+    other.captured_us, other.seq = gate.captured_us, gate.seq
+    await other.clips(4)
+    await post(gateway, f"{URL}/calibrate")
+    answer = await post(gateway, BACKTEST)
+    assert (answer["frames"], answer["rescaled"]) == (5 * FRAMES, 4 * FRAMES)
+
+
 async def test_a_backtest_tells_which_alerts_a_rule_would_have_missed(gateway, gate):
     await gate.clips(4)
     await gate.clips(1, event=0.04)
