@@ -278,6 +278,24 @@ async def test_an_alert_is_closed_by_the_server_s_clock_when_frames_stop(start_g
         assert alert["closed_at"] > alert["end_time"]
 
 
+async def test_an_alert_of_a_clip_that_was_scored_after_frames_stopped_is_closed_too(start_gateway):
+    async with start_gateway(offline_after_s=1) as gateway:
+        await gateway.add_camera()
+        gate = Camera(gateway)
+        for _ in range(3):
+            await gate.clip()
+        await gate.answer(0, QUIET)
+        status = "/v1/cameras/gate/status"
+        await gateway.until(status, lambda said: said["presence"] == "offline")
+        await gate.answer(1, LOUD)
+        (alert,) = await alerts(gateway, kind="anomaly")
+        assert alert["state"] == "open", "the third clip may go on with it"
+        await gate.answer(2, LOUD)
+        (alert,) = await alerts(
+            gateway, lambda items: items and items[0]["state"] == "closed", kind="anomaly"
+        )
+
+
 async def test_a_deleted_camera_raises_no_alerts_from_the_dead(gateway, gate):
     await gate.clip()
     await gateway.api.delete("/v1/cameras/gate")
