@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 PAGE = 1_000
 """Points in one request."""
 
-UNSURE = 20_000
-"""A page of changes that a leader was writing when it died may be there in part: they are written
-again. As many as a space reads at once."""
-
 MEASURED = 10
 """Neighbours by which recall is measured."""
 
@@ -55,7 +51,10 @@ SEARCHES = {
 
 
 class QdrantGallery:
-    """Gallery. Each point is a tracklet: its vector, person, camera, times and revision."""
+    """Gallery. Each point is a tracklet: its vector, person, camera and times; its revision is that
+    of the tables at which the gallery was complete when it came, so that the highest is where the
+    next leader goes on. A leader that was paused may write again what was forgotten meanwhile: the
+    service shows nobody whom the tables do not have."""
 
     def __init__(
         self, client: AsyncQdrantClient, model_digest: str, *, shards: int = 1, replicas: int = 1
@@ -84,7 +83,7 @@ class QdrantGallery:
                     await self._client.delete_collection(self._name)
                     await self._create()
                 else:
-                    self._revision = max(0, found - UNSURE)
+                    self._revision = found
             else:
                 await self._create()
 
@@ -94,8 +93,12 @@ class QdrantGallery:
             batch = batch.newest()
             with _translated():
                 for start in range(0, len(batch), PAGE):
-                    points = _points(batch, range(start, min(start + PAGE, len(batch))), revision)
+                    rows = range(start, min(start + PAGE, len(batch)))
+                    points = _points(batch, rows, self._revision)
                     await self._client.upsert(self._name, points, wait=True)
+                # Last of all: a batch that is there in part is not said to be there.
+                last, stands = int(batch.ids[-1]), {"revision": revision}
+                await self._client.set_payload(self._name, stands, points=[last], wait=True)
         self._revision = revision
 
     async def forget(self, ids: Collection[int], revision: int) -> None:

@@ -258,3 +258,31 @@ async def test_a_collection_that_is_ahead_of_restored_tables_is_made_anew():
     await again.open(49)
     assert await again.count() == 0
     await client.close()
+
+
+async def test_a_batch_that_a_dying_leader_has_written_in_part_is_written_again(monkeypatch):
+    client = AsyncQdrantClient(location=":memory:")
+    leader = QdrantGallery(client, "d" * 64)
+    await leader.open(0)
+    await leader.put(batch(5), 50)
+    upsert, calls = client.upsert, []
+
+    async def dies(*args, **kwargs):
+        calls.append(args)
+        if len(calls) > 1:
+            raise OSError("killed")
+        await upsert(*args, **kwargs)
+
+    monkeypatch.setattr("services.reid.gallery.qdrant_gallery.PAGE", 10)
+    monkeypatch.setattr(client, "upsert", dies)
+    with pytest.raises(Unavailable):
+        await leader.put(batch(30, first=100), 80)
+    monkeypatch.undo()
+    heir = QdrantGallery(client, "d" * 64)
+    await heir.open(80)
+    assert (heir.revision, await heir.count()) == (50, 15)
+    await heir.put(batch(30, first=100), 80)
+    again = QdrantGallery(client, "d" * 64)
+    await again.open(80)
+    assert (again.revision, await again.count()) == (80, 35)
+    await client.close()
