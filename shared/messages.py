@@ -167,9 +167,10 @@ class ScoringContext(Message):
 
 
 class FrameScore(Message):
-    """The raw reconstruction error of one owned frame.
+    """The raw error of one owned frame.
 
-    error: the card's score of the frame (unit: squared pixel value, pixels in [0, 1]).
+    error: the card's score of the frame, in the model's own unit: squared pixel value, pixels in
+    [0, 1], for STAE; none for STAE+, which adds up how far each part lies above the usual.
     regions: boxes of what the error map holds against the model card's prior.
     parts: what the error is made of, by name, where the scorer tells; they add up to it.
     """
@@ -181,7 +182,7 @@ class FrameScore(Message):
 
 
 class ErrorMap(Message):
-    """Mean squared error by patch of the clip's worst owned frame, float16, row by row."""
+    """Error by patch of the clip's worst owned frame, float16, row by row."""
 
     rows: int
     columns: int

@@ -49,8 +49,10 @@ class RegionBox(BaseModel):
 
 
 class FrameResult(BaseModel):
-    """error: raw, in squared pixel value. score: 0 for the model's usual normal frame, 1 for what
-    its normal footage exceeds once in a thousand frames. error_map: mean squared error by patch."""
+    """error: raw, in the model's own unit: squared pixel value for STAE, none for STAE+, which adds
+    up how far each of its parts lies above the usual. score: 0 for the model's usual normal frame,
+    1 for what its normal footage exceeds once in a thousand frames. error_map: the same by
+    patch."""
 
     error: float
     score: float
