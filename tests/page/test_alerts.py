@@ -32,7 +32,7 @@ async def test_an_alert_comes_by_itself_with_its_pictures_and_opens_its_details(
     await alert.locator("a").click()
     await visitor.sees("dialog.sheet h2", "page-alley")
     await visitor.sees_picture("dialog .heat img")
-    await expect(visitor.at("dialog .frames button")).to_have_count(2)
+    await expect(visitor.at("dialog .frames button")).to_have_count(3)
     await expect(visitor.at("dialog .curve")).to_have_attribute(
         "data-points", "64", timeout=PATIENCE_MS
     )
@@ -48,7 +48,7 @@ async def test_an_alert_is_explained_by_pictures_and_figures_without_a_mouse(vis
         await visitor.sees_picture(f"dialog [data-view={view}] img")
     await visitor.sees("dialog [data-view=normal] figcaption", "0% different")
     table = await visitor.sees("dialog .readings", "What the scores are made of")
-    await expect(table.locator("tbody tr")).to_have_count(2)
+    await expect(table.locator("tbody tr")).to_have_count(3)
     await expect(table.locator("thead")).to_contain_text("of it motion")
     await expect(table.locator("tr[data-worst] td").nth(0)).to_have_text("0.6")
     await expect(table.locator("tr[data-worst] td").nth(1)).to_have_text("0.4")
@@ -91,7 +91,7 @@ async def test_the_pictures_are_chosen_and_the_choice_is_kept(visitor):
     await expect(visitor.at(f"{ALERT} .heat")).to_be_hidden()
 
 
-async def test_the_regions_of_the_peak_are_outlined_where_they_are(visitor):
+async def test_the_regions_of_the_frame_that_is_shown_are_outlined_where_they_are(visitor):
     await visitor.sees(f"{ALERT} .regions")
     frame = await visitor.at(f"{ALERT} .frame img").bounding_box()
     region = await visitor.at(f"{ALERT} .regions rect").first.bounding_box()

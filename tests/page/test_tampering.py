@@ -36,6 +36,7 @@ async def test_a_covered_camera_is_told_in_words_with_an_icon_and_its_view(
     await alert.locator("a").click()
     await visitor.sees("dialog .about", "Something hides the camera")
     await visitor.sees_picture("dialog .pair .frame img")
+    await visitor.sees_picture("dialog .pair .normal img")
     await visitor.page.keyboard.press("Escape")
     await visitor.at(".choice button[value=zh]").click()
     await visitor.sees(ALERT, "镜头被遮挡")

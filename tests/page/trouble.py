@@ -99,7 +99,8 @@ def _scored(
             )
             for captured_us in times
         ),
-        error_map=ErrorMap(rows=16, columns=16, values=values.tobytes(), captured_us=times[0]),
+        # Not the alert's peak, which is the first of frames that are equally bad.
+        error_map=ErrorMap(rows=16, columns=16, values=values.tobytes(), captured_us=times[7]),
         reconstruction=DRAWN,
         frames=frames,
     )

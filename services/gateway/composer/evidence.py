@@ -1,7 +1,8 @@
 """The clip that opened an alert -> its pictures and what its scores are made of, kept with it.
 
 Beside the frames: the heat map of the worst one, how the model drew it, and the quiet frame of the
-camera that is most like it.
+camera that is most like it. Beside a view that was tampered with: the usual one, which is the quiet
+frame most like the last.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def pending(message: ClipScored, levels: Levels) -> dict[str, Any]:
         told["map"] = message.error_map.model_dump(exclude={"values"})
         told["map"]["values"] = base64.b64encode(message.error_map.values).decode()
         told["regions"] = [
-            box.model_dump() for box in scores[message.error_map.captured_us].regions
+            box.model_dump(exclude={"confidence"})
+            for box in scores[message.error_map.captured_us].regions
         ]
     if message.reconstruction is not None:
         told["reconstruction"] = base64.b64encode(message.reconstruction).decode()
@@ -143,9 +145,11 @@ class EvidenceKeeper:
             saved["frames"].append(kept)
             error_map = _map_of(told, frame)
             if error_map is not None:
-                saved["worst_us"] = error_map.captured_us
+                saved |= {"worst_us": error_map.captured_us, "regions": told["regions"]}
                 if pixels is not None:
                     saved |= await self._beside(row, pixels, error_map)
+            elif pixels is not None and _is_view(told) and frame is told["frames"][-1]:
+                saved |= await self._normal(row, pixels)
         return saved
 
     async def _pixels(self, row: AlertRow, body: bytes | None) -> Pixels | None:
@@ -172,18 +176,24 @@ class EvidenceKeeper:
             await self._blobs.put(
                 saved["reconstruction"], await asyncio.to_thread(_shaped, drawn, worst)
             )
+        return saved | await self._normal(row, worst)
+
+    async def _normal(self, row: AlertRow, frame: Pixels) -> dict[str, Any]:
+        """The quiet frame that is most like one of the alert's: empty, where none is kept."""
         regions = [Box.model_validate(box) for box in row.evidence.get("regions", ())]
-        normal = await self._quiet.nearest(row.camera_id, worst, regions)
-        if normal is not None:
-            # A copy: the quiet frames move on, the alert stays.
-            blob = f"{folder}/normal.jpg"
-            await self._blobs.put(blob, normal.picture)
-            saved["normal"] = {
-                "captured_us": normal.captured_us,
-                "difference": normal.difference,
-                "blob": blob,
-            }
-        return saved
+        normal = await self._quiet.nearest(row.camera_id, frame, regions)
+        if normal is None:
+            return {}
+        # A copy: the quiet frames move on, the alert stays.
+        blob = f"evidence/{row.camera_id}/{row.id}/normal.jpg"
+        await self._blobs.put(blob, normal.picture)
+        kept = {"captured_us": normal.captured_us, "difference": normal.difference, "blob": blob}
+        return {"normal": kept}
+
+
+def _is_view(told: dict[str, Any]) -> bool:
+    """Whether it is of an alert about the camera itself (`pending_view`)."""
+    return "before" in told
 
 
 def _map_of(told: dict[str, Any], frame: dict[str, Any]) -> ErrorMap | None:

@@ -70,8 +70,9 @@ class EvidenceFrame(BaseModel):
 
 
 class NearestNormal(BaseModel):
-    """The camera's quiet frame that is most like the alert's worst one. difference: mean absolute
-    difference of their gray pixels, 0 to 1, outside of the abnormal regions."""
+    """The camera's quiet frame that is most like the alert's worst one, or the last of a view that
+    was tampered with. difference: mean absolute difference of their gray pixels, 0 to 1, outside of
+    the abnormal regions."""
 
     captured_at: datetime
     image: str | None
@@ -81,14 +82,16 @@ class NearestNormal(BaseModel):
 class Evidence(BaseModel):
     """Pictures of an alert. state: pending (being saved), saved, lost (the bytes had expired).
 
-    worst_at: capture time of the frame that heat_map, reconstruction (how the model drew it) and
-    nearest_normal belong to.
+    worst_at: capture time of the worst frame of the clip that opened the alert. heat_map, regions,
+    reconstruction (how the model drew it) and nearest_normal are of that frame; the alert may have
+    peaked later. Of a camera that was tampered with there is nearest_normal alone, its usual view.
     """
 
     state: Literal["pending", "saved", "lost", "none"]
     frames: list[EvidenceFrame] = []
     worst_at: datetime | None = None
     heat_map: str | None = None
+    regions: list[Region] = []
     reconstruction: str | None = None
     nearest_normal: NearestNormal | None = None
 
@@ -98,7 +101,8 @@ class Alert(BaseModel):
 
     score: of an anomaly, 1 is what a normal frame exceeds once in a thousand times; of a camera
     that was tampered with, 1 is the kind's threshold. learning: raised from the model card's prior,
-    before the camera's own quantiles stood.
+    before the camera's own quantiles stood. regions: of the frame at peak_time, or of the last
+    before it that had any; those of the evidence's pictures stand in `evidence`.
     """
 
     id: str
@@ -150,6 +154,7 @@ def _evidence(row: AlertRow) -> dict[str, Any]:
         "state": saved.get("state", "none"),
         "worst_at": moment(saved.get("worst_us")),
         "heat_map": blob_url(saved.get("heat_map")),
+        "regions": saved.get("regions", []),
         "reconstruction": blob_url(saved.get("reconstruction")),
         "nearest_normal": _picture(saved["normal"]) if saved.get("normal") else None,
         "frames": [

@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.composer.quiet import QuietMoment
 from shared.images import decode, encode_jpeg
-from shared.messages import FrameScore
+from shared.messages import Box, FrameScore
 from tests.unit.gateway.test_composer import LOUD, QUIET, SECOND, Camera, alerts, settled
 
 DRAWN = encode_jpeg(np.full((128, 128), 77, np.uint8))
@@ -91,6 +91,32 @@ async def test_the_reconstruction_is_kept_in_the_proportions_of_the_frame(gatewa
         f for f in alert["evidence"]["frames"] if f["captured_at"] == alert["evidence"]["worst_at"]
     ]
     assert len(worst) == 1
+
+
+async def test_picture_heat_map_and_boxes_are_of_one_frame_though_the_alert_peaks_later(
+    gateway, lamp
+):
+    await lamp.shows(100, QUIET)
+    for loudness in (LOUD, 2 * LOUD):
+        await lamp.clip(gray(200))
+        scores = tuple(
+            FrameScore(
+                captured_us=frame.captured_us,
+                error=loudness + 0.001 * (n == 7),
+                regions=(Box(x=n, y=10, width=30, height=1000 * loudness),),
+            )
+            for n, frame in enumerate(lamp.clips[-1][1].owned)
+        )
+        await lamp.answer(-1, loudness, scores=scores)
+    await settled(gateway)
+    (alert,) = await alerts(
+        gateway, lambda items: items and items[0]["evidence"]["state"] == "saved"
+    )
+    evidence = alert["evidence"]
+    assert alert["peak_time"] > evidence["worst_at"], "of the second clip"
+    assert alert["regions"] == [{"x": 7.0, "y": 10.0, "width": 30.0, "height": 180.0}]
+    assert evidence["regions"] == [{"x": 7.0, "y": 10.0, "width": 30.0, "height": 90.0}]
+    assert evidence["worst_at"] in [frame["captured_at"] for frame in evidence["frames"]]
 
 
 async def test_the_nearest_of_the_quiet_frames_stands_beside_the_alert(gateway, lamp):

@@ -55,6 +55,9 @@ async def test_a_sign_that_lasts_opens_an_alert_of_its_kind_with_pictures(gatewa
     assert alert["severity"] == SEVERITIES[TAMPERING[sign]]
     assert alert["peak_score"] == 1.4
     assert alert["evidence"]["heat_map"] is None, "no score is meant, the view is"
+    usual = alert["evidence"]["nearest_normal"]
+    assert usual["captured_at"] < alert["start_time"]
+    assert (await gateway.api.get(usual["image"])).content.startswith(b"\xff\xd8")
     for frame in alert["evidence"]["frames"]:
         assert (await gateway.api.get(frame["image"])).content.startswith(b"\xff\xd8")
     listed = (await gateway.api.get("/v1/alerts", params={"kind": f"camera_{sign}"})).json()

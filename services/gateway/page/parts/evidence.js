@@ -18,23 +18,29 @@ export function evidencePair(alert) {
   );
 }
 
-/** The newest frame alone: how the camera's view is now. */
+/** The newest frame, which is how the camera's view is now, and how it usually is. */
 export function viewOf(alert) {
-  const shown =
-    alert.evidence.state === "pending"
-      ? pendingPicture("frame")
-      : frameOf(alert, alert.evidence.frames.at(-1));
-  return el("div", { class: "pair", "data-alone": true }, shown);
+  const { state, frames, nearest_normal: normal } = alert.evidence;
+  const shown = state === "pending" ? pendingPicture("frame") : frameOf(alert, frames.at(-1));
+  const usual = normal ? picture(normal.image, () => t("picture.normal"), "normal") : null;
+  return el("div", { class: "pair", "data-alone": true }, shown, usual);
 }
 
-/** One frame of an alert; undefined: it has none. The abnormal regions are of its peak alone. */
+/** One frame of an alert, outlined where it is abnormal; undefined: it has none. */
 export function frameOf(alert, frame) {
   const framed = picture(frame?.image ?? null, () => t("picture.frame"), "frame");
   const image = framed.querySelector("img");
-  if (image !== null && frame.captured_at === alert.peak_time) {
-    image.addEventListener("load", () => framed.append(outlines(image, alert.regions)));
+  const regions = image === null ? [] : regionsOf(alert, frame);
+  if (regions.length > 0) {
+    image.addEventListener("load", () => framed.append(outlines(image, regions)));
   }
   return framed;
+}
+
+/** Regions are known of two frames: that of the heat map, and the alert's peak. */
+function regionsOf({ evidence, peak_time: peakTime, regions }, { captured_at: capturedAt }) {
+  if (capturedAt === evidence.worst_at && evidence.regions.length > 0) return evidence.regions;
+  return capturedAt === peakTime ? regions : [];
 }
 
 /** The frame that the heat map belongs to, else the one in the middle. */
