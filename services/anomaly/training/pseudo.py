@@ -24,8 +24,8 @@ HASTE = 2
 
 
 class PseudoAnomalies(BaseModel):
-    """chance: of a training clip to get one; STAE has none, STAE+ a quarter. smallest, largest: sides of the
-    rectangle, as fractions of the clip's."""
+    """chance: of a training clip to get one; STAE has none, STAE+ a quarter. smallest, largest:
+    sides of the rectangle, as fractions of the clip's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
