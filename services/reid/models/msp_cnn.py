@@ -13,26 +13,12 @@ import torch
 from jaxtyping import Float  # noqa: TC002 - read where shapes are checked
 from torch import Tensor, nn
 
+from services.reid.models.conv_unit import ConvUnit
+
 FEATURES = 256
 """Length of FC7."""
 
 INPUT_HEIGHT, INPUT_WIDTH = 144, 56
-
-
-class ConvUnit(nn.Sequential):
-    """Convolution, batch normalisation, ReLU."""
-
-    def __init__(
-        self, channels_in: int, channels_out: int, *, kernel: int, stride: int = 1
-    ) -> None:
-        # A bias would be taken away again by the normalisation that follows.
-        super().__init__(
-            nn.Conv2d(
-                channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=False
-            ),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(inplace=True),
-        )
 
 
 class Inception(nn.Module):

@@ -25,6 +25,8 @@ from jaxtyping import Float  # noqa: TC002 - read where shapes are checked
 from torch import Tensor, nn
 from torch.nn import functional
 
+from services.reid.models.conv_unit import ConvUnit
+
 FEATURES = 256
 """Length of the feature."""
 
@@ -33,21 +35,6 @@ SCALES = 4
 
 STRIPES = 3
 """Of which the last maps, 9 rows of a crop of 144, are divided."""
-
-
-class ConvUnit(nn.Sequential):
-    """Convolution, batch normalisation, ReLU."""
-
-    def __init__(
-        self, channels_in: int, channels_out: int, *, kernel: int, stride: int = 1
-    ) -> None:
-        super().__init__(
-            nn.Conv2d(
-                channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=False
-            ),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(inplace=True),
-        )
 
 
 class Linear1x1(nn.Sequential):
