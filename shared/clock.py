@@ -20,3 +20,9 @@ def to_us(moment: datetime) -> int:
 
 def from_us(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=us)
+
+
+def frame_times(fps: float, frames: int, *, start: int = 0) -> tuple[int, ...]:
+    """When frames were captured that came at an even rate, from the start-th on: microseconds since
+    the first."""
+    return tuple(round(n * SECOND_US / fps) for n in range(start, start + frames))

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 
 from services.anomaly.scorer import NOT_FINITE, ClipErrors, Scorer, View
 from shared.auth import Scope, authenticate
-from shared.clock import SECOND_US
+from shared.clock import frame_times
 from shared.errors import Malformed
 from shared.images import ImageLimits, decode, inspect
 from shared.messages import Prior
@@ -102,7 +102,7 @@ async def score_clip(
             code="clip_length",
         )
     frames = await asyncio.to_thread(_judged, bodies, state.limits, loaded.runtime.decodes)
-    captured_us = tuple(round(n * SECOND_US / fps) for n in range(wanted)) if fps else ()
+    captured_us = frame_times(fps, wanted) if fps else ()
     errors: ClipErrors = await state.score(loaded, View(frames, captured_us=captured_us))
     if not errors.is_finite:
         raise Malformed(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
-from shared.clock import SECOND_US
+from shared.clock import frame_times
 from shared.errors import Malformed, Missing
 from shared.images import decode
 from shared.messages import Polygon
@@ -48,9 +48,7 @@ class Recording:
 
     def captured_us(self, start: int, frames: int) -> tuple[int, ...]:
         """Since the first frame, of the frames from `start` on; none where no rate is known."""
-        if self.fps is None:
-            return ()
-        return tuple(round(n * SECOND_US / self.fps) for n in range(start, start + frames))
+        return () if self.fps is None else frame_times(self.fps, frames, start=start)
 
 
 def recordings(folder: Path, part: Part) -> tuple[Recording, ...]:
