@@ -269,7 +269,7 @@ async def test_a_tracklet_whose_vector_is_none_costs_nobody_else_of_its_clip(gal
 
 async def test_tracklets_of_a_model_that_nobody_knows_are_not_taken(gallery, tmp_path):
     """The consumer tries again, and buries them: a dead letter, which can be replayed."""
-    gallery.writer._store = ModelStore(tmp_path / "no models")
+    gallery.writer._registrar._store = ModelStore(tmp_path / "no models")
     message = clip(0, tracklet(0, "anna", at(0), x=50))
     with pytest.raises(Missing) as refused:
         await gallery.take(message)
