@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -19,6 +18,7 @@ from services.synthetic.city import City, CityPlan
 from shared.bus import Bus
 from shared.messages import ClipReady, ClipScored, FrameRef, Outcome, Polygon
 from shared.topics import CLIPS, SCORES, Group, PartitionKeys
+from tests.benchmarks.rounds import Turn
 
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
@@ -27,14 +27,6 @@ CAMERAS = 8
 ROAD = Polygon(points=((0.0, 0.8), (1.0, 0.8), (1.0, 1.0), (0.0, 1.0)))
 READY_S = 120.0
 GIVE_UP_S = 300.0
-
-
-@dataclass(frozen=True)
-class Turn:
-    """core_ms: processor time that a clip took, Redis's included, whatever else the cores did."""
-
-    clips_per_s: float
-    core_ms: float
 
 
 class AnomalyProcess:
@@ -106,7 +98,7 @@ class AnomalyProcess:
         assert {scored.outcome for _, scored in outcomes} == {Outcome.DONE}
         told_s = [moment for moment, _ in outcomes][in_hand - 1 : clips - in_hand + 1]
         return Turn(
-            clips_per_s=(len(told_s) - 1) / (told_s[-1] - told_s[0]),
+            per_s=(len(told_s) - 1) / (told_s[-1] - told_s[0]),
             core_ms=1000 * (await self._processor_s() - spent_s) / clips,
         )
 
