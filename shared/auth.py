@@ -43,6 +43,8 @@ class Scope(StrEnum):
     ALERTS_ACT = "alerts:act"
     PERSONS_READ = "persons:read"
     PERSONS_SEARCH = "persons:search"
+    PERSONS_WRITE = "persons:write"
+    PERSONS_ERASE = "persons:erase"
     MODELS_USE = "models:use"
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"

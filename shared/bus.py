@@ -280,10 +280,15 @@ class Bus:
         return list(found)
 
 
+def type_of(form: type[Message]) -> str:
+    """What an entry calls this form of message."""
+    return getattr(form, "TYPE", form.__name__)
+
+
 def envelope(message: Message) -> dict[Any, Any]:
     """The fields of a stream entry, in their order: type, body, traceparent."""
     return {
-        "type": getattr(type(message), "TYPE", type(message).__name__),
+        "type": type_of(type(message)),
         "body": message.pack(),
         "traceparent": current_traceparent(),
     }

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 from ulid import ULID
 
-from shared.bus import Bus, Delivery, Settlement
+from shared.bus import Bus, Delivery, Settlement, type_of
 from shared.errors import Unavailable
 from shared.messages import Message
 from shared.patience import is_passing
@@ -71,6 +71,7 @@ class Consumer(Generic[M]):
     away are waited out in place; any other exception leaves the delivery to be claimed again.
     bury: what settles a delivery that failed too often, given the last error.
     owed: the topic carries clips, and the group owes each of them one outcome.
+    also: other messages that the topic carries.
     """
 
     bus: Bus
@@ -82,6 +83,7 @@ class Consumer(Generic[M]):
     vital: Vital
     slots: int = 2
     owed: bool = False
+    also: tuple[type[M], ...] = ()
     policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
 
     def __post_init__(self) -> None:
@@ -91,6 +93,7 @@ class Consumer(Generic[M]):
         self._held_up: set[object] = set()
         self._turn = 0
         self._labels = (self.topic.name, self.group.value)
+        self._forms = {type_of(form): form for form in self.also}
 
     async def run(self) -> None:
         """Consumes until it is cancelled; then lets what is in work come to its end."""
@@ -174,7 +177,7 @@ class Consumer(Generic[M]):
             await self._patiently(lambda: self.bus.settle(delivery, self.group, nothing, owed=True))
             return "not_owed"
         try:
-            message = self.message.unpack(delivery.body)
+            message = self._forms.get(delivery.type, self.message).unpack(delivery.body)
         except (ValidationError, ormsgpack.MsgpackDecodeError) as error:
             log.exception("unreadable_message", stream=delivery.stream, error=str(error))
             await self._patiently(lambda: self._let_go(delivery))

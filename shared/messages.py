@@ -279,7 +279,8 @@ class TrackletsEmbedded(ClipOutcome):
 class Sighting(Message):
     """A tracklet to which the gallery has given a person.
 
-    confidence: the gallery's belief that this tracklet is that person.
+    confidence: the gallery's belief that this tracklet is that person; 1 where a user said so
+    (`confirmed`). revision: of the gallery's change that made it so; 0: as it was first told.
     """
 
     sighting_id: str
@@ -288,6 +289,8 @@ class Sighting(Message):
     detections: tuple[Detection, ...]
     crop: str
     quality: Fraction
+    confirmed: bool = False
+    revision: int = 0
 
 
 class PersonsSighted(ClipOutcome):
@@ -295,6 +298,25 @@ class PersonsSighted(ClipOutcome):
 
     detected_us: tuple[int, ...] = ()
     sightings: tuple[Sighting, ...] = ()
+
+
+class PersonsRevised(Message):
+    """What the gallery has since changed in what it told. An older revision than the one that is
+    known of a sighting or a person changes nothing.
+
+    camera_id: of the sightings (None: it is about persons alone). sightings: as they are now.
+    forgotten: ids of sightings that nobody may know any longer, whatever comes later. merged:
+    persons that are somebody else -> who. unmerged: persons that are themselves again.
+    """
+
+    TYPE: ClassVar[str] = "PersonsRevised"
+
+    revision: int
+    camera_id: str | None = None
+    sightings: tuple[Sighting, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    merged: dict[str, str] = Field(default_factory=dict)
+    unmerged: tuple[str, ...] = ()
 
 
 class JobWaiting(Message):
