@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from services.reid import api
+from services.reid.api import gallery, persons
 from services.reid.core.identity import IdentitySettings
 from services.reid.detectors.registry import open_detector
 from services.reid.embedder import Embedder
+from services.reid.gallery.announcing import Herald
 from services.reid.gallery.codes import load_coder
 from services.reid.gallery.faiss_gallery import FaissGallery
 from services.reid.gallery.forgetting import Forgetting
+from services.reid.gallery.regrouping import Regrouping
 from services.reid.gallery.reindexing import Reindexing
 from services.reid.gallery.schema import MIGRATIONS
 from services.reid.gallery.spaces import Spaces
@@ -64,11 +66,14 @@ def create_app(settings: ReidSettings) -> FastAPI:
         blobs = FolderBlobs(settings.blobs)
         policy = BatchPolicy(max_queue=settings.max_queue, lanes=settings.inference_lanes)
         async with Batcher(_embed, policy) as embed, _spaces(settings, database, health) as spaces:
-            forgetting = Forgetting(database, blobs)
+            herald = Herald(settings.bus_partitions)
+            forgetting = Forgetting(database, blobs, herald)
             reindexing = Reindexing(database, blobs, bus, rack, embed, spaces)
             app.state.keys = KeyDirectory(bus.redis)
             app.state.rack, app.state.embed, app.state.spaces = rack, embed, spaces
             app.state.forgetting, app.state.reindexing = forgetting, reindexing
+            regrouping = Regrouping(database, herald)
+            app.state.persons = persons.Persons(database, regrouping, forgetting)
             app.state.limits = ImageLimits(max_bytes=settings.frame_max_bytes)
             tasks: Tasks = {
                 "schema": lambda: watch_schema(database, MIGRATIONS, health.vital("schema")),
@@ -105,7 +110,8 @@ def create_app(settings: ReidSettings) -> FastAPI:
                 await bus.close()
                 await database.close()
 
-    return create_service("reid", settings, routers=[api.router], lifespan=lifespan)
+    routers = [gallery.router, persons.router]
+    return create_service("reid", settings, routers=routers, lifespan=lifespan)
 
 
 def _gallery_tasks(

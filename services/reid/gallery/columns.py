@@ -58,6 +58,11 @@ class Columns:
     def __len__(self) -> int:
         return self._rows
 
+    @property
+    def people(self) -> int:
+        """How many the rows are of: who was merged away has left a name that nobody bears."""
+        return int(np.count_nonzero(np.bincount(self.column("persons"))))
+
     def column(self, name: str) -> Numbers:
         """One of NUMBERS, a view."""
         return self._numbers[name][: self._rows]

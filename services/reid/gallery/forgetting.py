@@ -1,4 +1,4 @@
-"""A request to forget -> tracklets, vectors and crops that are gone, and tombstones."""
+"""A request to forget -> tracklets, vectors and crops that are gone, tombstones, and word of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy import delete, insert, select, update
 
+from services.reid.gallery.changes import check_live
 from services.reid.gallery.revisions import take_turn
-from services.reid.gallery.tables import ForgottenRow, TrackletRow, TrackletVectorRow
-from shared.errors import Invalid
+from services.reid.gallery.tables import (
+    ForgottenRow,
+    PersonMoveRow,
+    TrackletRow,
+    TrackletVectorRow,
+)
+from shared.errors import Denied, Invalid
 from shared.patience import OUTAGES
 
 if TYPE_CHECKING:
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from services.reid.gallery.announcing import Herald
     from shared.blobs import BlobStore
     from shared.database import Database
     from shared.health import Vital
@@ -52,9 +59,10 @@ class Erasure:
 class Forgetting:
     """Any process may forget: indexes follow, and none can hold what the tables do not."""
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, herald: Herald) -> None:
         self._database = database
         self._blobs = blobs
+        self._herald = herald
 
     async def forget(self, what: Erasure) -> int:
         """Tracklets that are forgotten when it returns. Their crops follow (`sweep`).
@@ -71,6 +79,23 @@ class Forgetting:
             if count < PAGE:
                 log.info("forgotten", tracklets=forgotten)
                 return forgotten
+
+    async def forget_person(self, person_id: str, cameras: Collection[str] | None) -> int:
+        """Tracklets of a person that are forgotten when it returns.
+
+        Raises Missing or Conflict for one who is unknown or merged away, and Denied where another
+        camera than these has seen them: who was forgotten in part would still be known.
+        """
+        async with self._database.reading() as session:
+            await check_live(session, person_id, cameras)
+            elsewhere = select(TrackletRow.id).where(TrackletRow.person_id == person_id)
+            if cameras is not None:
+                elsewhere = elsewhere.where(TrackletRow.camera_id.not_in(cameras))
+                if await session.scalar(elsewhere.limit(1)) is not None:
+                    raise Denied(
+                        "cameras have seen them that this key is not for", code="camera_denied"
+                    )
+        return await self.forget(Erasure(person_id))
 
     async def sweep(self) -> None:
         """Deletes the crops of what was forgotten, also where a process died in between."""
@@ -98,8 +123,9 @@ class Forgetting:
 
     async def _forget_page(self, session: AsyncSession, what: Erasure) -> int:
         revision = await take_turn(self._database, session)
-        query = select(TrackletRow.id, TrackletRow.crop).where(*what.conditions).limit(PAGE)
-        rows = (await session.execute(query)).all()
+        row = TrackletRow
+        query = select(row.id, row.crop, row.camera_id, row.name).where(*what.conditions)
+        rows = (await session.execute(query.limit(PAGE))).all()
         if not rows:
             return 0
         ids = [row.id for row in rows]
@@ -108,7 +134,9 @@ class Forgetting:
             for n, row in enumerate(rows, start=1)
         ]
         await session.execute(insert(ForgottenRow), tombstones)
-        gone = delete(TrackletVectorRow).where(TrackletVectorRow.tracklet_id.in_(ids))
-        await session.execute(gone)
+        for table in (TrackletVectorRow, PersonMoveRow):
+            await session.execute(delete(table).where(table.tracklet_id.in_(ids)))
         await session.execute(delete(TrackletRow).where(TrackletRow.id.in_(ids)))
+        gone = [(row.camera_id, row.name) for row in rows]
+        self._herald.tell_forgotten(session, gone, revision + len(rows))
         return len(rows)

@@ -23,12 +23,13 @@ class Base(DeclarativeBase):
 
 class How(StrEnum):
     """How a tracklet came to its person: it continues a track that has one, it was recognised by
-    its looks, or nobody knew it; or why it has none: its track has not shown enough yet, or ended
-    before it did."""
+    its looks, nobody knew it, or a user said who it is; or why it has none: its track has not shown
+    enough yet, or ended before it did."""
 
     CONTINUED = "continued"
     ALIKE = "alike"
     NEW = "new"
+    TOLD = "told"
     WAITING = "waiting"
     NOBODY = "nobody"
 
@@ -86,6 +87,63 @@ class ForgottenRow(Base):
     revision: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     tracklet_id: Mapped[int]
     crop: Mapped[str | None] = mapped_column(String(256))
+
+
+class PersonChangeRow(Base):
+    """That a user said who is who.
+
+    kind: merge, split or confirm. to_person: who the tracklets are from then on. tracklets: how
+    many it concerned when it was made. revision: of the gallery, when it was through. key, digest:
+    the caller's Idempotency-Key and what came with it.
+    """
+
+    __tablename__ = "person_changes"
+
+    id: Mapped[str] = mapped_column(String(26), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    to_person: Mapped[str] = mapped_column(String(26))
+    actor: Mapped[str] = mapped_column(String(32))
+    purpose: Mapped[str] = mapped_column(String(500))
+    at_us: Mapped[int]
+    tracklets: Mapped[int]
+    revision: Mapped[int]
+    undone_us: Mapped[int | None]
+    undone_by: Mapped[str | None] = mapped_column(String(32))
+    undone_purpose: Mapped[str | None] = mapped_column(String(500))
+    key: Mapped[str | None] = mapped_column(String(160), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))
+
+
+class ChangedPersonRow(Base):
+    """That a change concerns a person: whose history it stands in. Outlives their tracklets."""
+
+    __tablename__ = "changed_persons"
+
+    person_id: Mapped[str] = mapped_column(String(26), primary_key=True)
+    change_id: Mapped[str] = mapped_column(String(26), primary_key=True)
+
+
+class PersonMoveRow(Base):
+    """A tracklet of a change, and how it was before. It is deleted with its tracklet: what was
+    forgotten has no history, and SQLite may give the id again."""
+
+    __tablename__ = "person_moves"
+
+    change_id: Mapped[str] = mapped_column(String(26), primary_key=True)
+    tracklet_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, index=True)
+    from_person: Mapped[str] = mapped_column(String(26))
+    confidence: Mapped[float]
+    how: Mapped[str] = mapped_column(String(16))
+
+
+class MergedPersonRow(Base):
+    """Who a person was found to be. They may have been merged into somebody else since."""
+
+    __tablename__ = "merged_persons"
+
+    person_id: Mapped[str] = mapped_column(String(26), primary_key=True)
+    into_person: Mapped[str] = mapped_column(String(26))
+    change_id: Mapped[str] = mapped_column(String(26))
 
 
 class ReindexRow(Base):

@@ -8,6 +8,7 @@ import resource
 import pytest
 from sqlalchemy import select
 
+from services.reid.gallery.announcing import Herald
 from services.reid.gallery.faiss_gallery import SNAPSHOT_EVERY, FaissGallery
 from services.reid.gallery.forgetting import Erasure, Forgetting
 from services.reid.gallery.space import Space
@@ -32,7 +33,7 @@ __all__ = ["gallery"]
 
 @pytest.fixture
 def forgetting(gallery, tmp_path):
-    return Forgetting(gallery.database, FolderBlobs(tmp_path / "blobs"))
+    return Forgetting(gallery.database, FolderBlobs(tmp_path / "blobs"), Herald(1))
 
 
 def anna_and_ben(seq: int = 0):
@@ -63,7 +64,7 @@ async def test_their_crops_are_deleted_also_after_a_crash_in_between(gallery, fo
     await gallery.take(anna_and_ben())
     await forgetting.forget(Erasure(person_id=await person_of(gallery, "gate/1/0/0")))
     assert await blobs.get("crops/anna.jpg") == b"picture"
-    await Forgetting(gallery.database, blobs).sweep()
+    await Forgetting(gallery.database, blobs, Herald(1)).sweep()
     with pytest.raises(Missing):
         await blobs.get("crops/anna.jpg")
     assert await blobs.get("crops/ben.jpg") == b"picture"
@@ -119,7 +120,7 @@ async def test_processes_that_forget_while_one_writes_give_every_change_a_number
 ):
     await gallery.take(*(anna_and_ben(seq) for seq in range(4)))
     other = Database(gallery.database.url)
-    twin = Forgetting(other, FolderBlobs(forgetting._blobs._root))
+    twin = Forgetting(other, FolderBlobs(forgetting._blobs._root), Herald(1))
     await asyncio.gather(
         forgetting.forget(Erasure(before_us=at(1))),
         twin.forget(Erasure(before_us=at(2))),

@@ -1,0 +1,1 @@
+"""REST of the re-ID service, by nouns."""
