@@ -28,7 +28,7 @@ from shared.bus import Bus
 from shared.consumer import Consumer
 from shared.database import Database
 from shared.leases import Leadership
-from shared.messages import ClipScored, PersonsSighted
+from shared.messages import ClipScored, PersonsRevised, PersonsSighted
 from shared.outbox import Relay
 from shared.topics import EVENTS, SCORES, SIGHTINGS, Group
 
@@ -118,7 +118,7 @@ class City:
                 self.health.vital("scores"),
                 slots=4,
             ).run,
-            "sightings": Consumer(
+            "sightings": Consumer[PersonsSighted | PersonsRevised](
                 self.bus,
                 SIGHTINGS,
                 Group.COMPOSER,
@@ -127,6 +127,7 @@ class City:
                 people.bury,
                 self.health.vital("sightings"),
                 slots=4,
+                also=(PersonsRevised,),
             ).run,
             "feed": self.feed.run,
             "sweeper": sweeper.run,

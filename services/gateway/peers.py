@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
+from pydantic import BaseModel
 
 from services.gateway.store.keys import SERVICE_SCOPES
-from shared.errors import CityBrainError, Invalid, Malformed, Missing, Overloaded, Unavailable
+from shared.errors import (
+    CityBrainError,
+    Conflict,
+    Denied,
+    Invalid,
+    Malformed,
+    Missing,
+    Overloaded,
+    Stale,
+    Unavailable,
+)
 from shared.jobs_api import Job
+from shared.person_changes import PersonChange, PersonErased
 
 if TYPE_CHECKING:
     from services.gateway.store.keys import Keys
+    from shared.person_changes import Why
+
+Form = TypeVar("Form", bound=BaseModel)
 
 SERVICE_KEY_S = 24 * 3600.0
+
+REFUSALS: dict[int, type[CityBrainError]] = {
+    httpx.codes.FORBIDDEN: Denied,
+    httpx.codes.NOT_FOUND: Missing,
+    httpx.codes.CONFLICT: Conflict,
+    httpx.codes.PRECONDITION_FAILED: Stale,
+    httpx.codes.UNPROCESSABLE_ENTITY: Malformed,
+}
+"""What a peer refuses our caller for. That a key of ours lacks a scope is no fault of theirs."""
 
 
 class Peer:
@@ -66,37 +90,59 @@ class Peer:
             problem = {}
         detail = str(problem.get("detail", f"{self.name} answered {response.status_code}"))
         code = problem.get("code")
+        refusal = REFUSALS.get(response.status_code)
+        if refusal is not None and code != "scope_missing":
+            return refusal(detail, code=code)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             return Overloaded(detail, retry_after_s=int(response.headers.get("Retry-After", 1)))
-        if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
-            return Malformed(detail, code=code)
-        if response.status_code == httpx.codes.NOT_FOUND:
-            return Missing(detail, code=code)
         if response.is_client_error:
             return Invalid(detail, code=code)
         return Unavailable(detail, code=code)
 
 
 class ReidPeer(Peer):
-    """The re-ID service: searches its gallery by image."""
+    """The re-ID service: searches its gallery by image, and knows who is who.
+
+    Whoever may not see all cameras is asked for with those that they may (`camera_ids`). Besides
+    Unavailable, all methods raise what the service refused the request for.
+    """
 
     name = "the re-ID service"
 
     async def search(
         self, image: bytes, content_type: str, query: dict[str, Any]
     ) -> dict[str, Any]:
-        """The gallery's answer to an image.
-
-        Raises what the service refused the image for, Unavailable where the service is away.
-        """
+        """The gallery's answer to an image."""
         answer: dict[str, Any] = await self._ask(
             "POST",
             "/v1/gallery/search",
-            params={name: value for name, value in query.items() if value is not None},
+            params=_present(query),
             content=image,
             headers={"Content-Type": content_type},
         )
         return answer
+
+    async def change(
+        self, path: str, asked: Why, query: dict[str, Any], key: str | None = None
+    ) -> PersonChange:
+        """What has become of a user's word on who is who. key: the same one makes the same."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        request = {"params": _present(query), "json": asked.model_dump(mode="json")}
+        return PersonChange.model_validate(await self._ask("POST", path, headers, **request))
+
+    async def read(self, path: str, query: dict[str, Any], form: type[Form]) -> Form:
+        """What it knows of the history of persons."""
+        return form.model_validate(await self._ask("GET", path, params=_present(query)))
+
+    async def forget(self, person_id: str, camera_ids: list[str] | None) -> PersonErased:
+        """What was known of a person, forgotten."""
+        query = _present({"camera_ids": camera_ids})
+        path = f"/v1/persons/{person_id}"
+        return PersonErased.model_validate(await self._ask("DELETE", path, params=query))
+
+
+def _present(query: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
 
 
 class TrainingPeer(Peer):

@@ -18,6 +18,7 @@ from services.gateway.api.dependencies import (
     StartTime,
     WritesCameras,
     span_us,
+    version_in,
 )
 from services.gateway.core.alarm import OwnRule
 from services.gateway.core.camera import AlertBudget, Camera, CameraMode, Location, TimeZone
@@ -146,7 +147,7 @@ async def change_camera(
         _check_stride(changed, city.settings.clip_length)
         if changed.alarm_rule:
             changed.alarm_rule.check_over(city.settings.alarm)
-        row = await cameras.change(session, changed, _version_in(if_match))
+        row = await cameras.change(session, changed, version_in(if_match))
         resource = CameraResource.of(row)
     if "masks" in change.model_fields_set:
         await city.quiet.forget(camera_id)  # they may show what is to be hidden from now on
@@ -242,15 +243,6 @@ async def get_timeline(
         ],
         truncated=curve.truncated,
     )
-
-
-def _version_in(if_match: str | None) -> int | None:
-    if if_match is None:
-        return None
-    try:
-        return int(if_match.strip('"'))
-    except ValueError:
-        raise Malformed(f"If-Match {if_match!r} is no version", code="bad_etag") from None
 
 
 def _check_stride(camera: Camera, clip_length: int) -> None:

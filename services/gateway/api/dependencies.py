@@ -14,7 +14,7 @@ from services.gateway.store import history
 from services.gateway.store.history import Record
 from shared.auth import Principal, Scope, authenticate
 from shared.clock import EPOCH, to_us
-from shared.errors import Malformed
+from shared.errors import Denied, Malformed
 from shared.paging import Page
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ WritesCameras = Annotated[Principal, allowed(Scope.CAMERAS_WRITE)]
 WritesFrames = Annotated[Principal, allowed(Scope.FRAMES_WRITE)]
 ReadsAlerts = Annotated[Principal, allowed(Scope.ALERTS_READ)]
 ReadsPersons = Annotated[Principal, allowed(Scope.PERSONS_READ)]
+WritesPersons = Annotated[Principal, allowed(Scope.PERSONS_WRITE)]
+ErasesPersons = Annotated[Principal, allowed(Scope.PERSONS_ERASE)]
 SearchesPersons = Annotated[Principal, allowed(Scope.PERSONS_SEARCH)]
 TriesRules = Annotated[Principal, allowed(Scope.CAMERAS_READ, Scope.ALERTS_READ)]
 Admin = Annotated[Principal, allowed(Scope.ADMIN)]
@@ -92,6 +94,28 @@ def us_of(moment: datetime | None) -> int | None:
     if moment.tzinfo is None:
         raise Malformed("times need a zone: 2026-01-31T12:00:00Z", code="time_without_zone")
     return to_us(moment)
+
+
+def version_in(if_match: str | None) -> int | None:
+    """The version that an If-Match names. Raises Malformed."""
+    if if_match is None:
+        return None
+    try:
+        return int(if_match.strip('"'))
+    except ValueError:
+        raise Malformed(f"If-Match {if_match!r} is no version", code="bad_etag") from None
+
+
+def cameras_of(principal: Principal) -> list[str] | None:
+    """The only cameras that a key may see, as another service is asked for them (None: all).
+
+    Raises Denied for a key that may see none: to name none would mean all.
+    """
+    if principal.cameras is None:
+        return None
+    if not principal.cameras:
+        raise Denied("this key is for no camera", code="camera_denied")
+    return sorted(principal.cameras)
 
 
 def span_us(start: datetime | None, end: datetime | None, default: timedelta) -> tuple[int, int]:

@@ -19,10 +19,11 @@ from services.gateway.api.dependencies import (
     ReadsPersons,
     SearchesPersons,
     StartTime,
+    cameras_of,
     us_of,
 )
 from services.gateway.core.trajectory import Seen, stays
-from services.gateway.store import audit, sightings
+from services.gateway.store import audit, persons, sightings
 from services.gateway.store.resources import (
     SightingResource,
     StayResource,
@@ -76,12 +77,13 @@ class FoundPerson(BaseModel):
 
 
 class SearchResult(BaseModel):
-    """People by likeness. mode and recall: how the gallery was searched, and the measured share of
-    the true nearest that this finds."""
+    """People by likeness. mode: how the gallery was searched; `exact` wherever that is as quick as
+    what was asked for. recall: the share of the ten nearest that this finds, as measured on this
+    gallery (null: not yet)."""
 
     persons: list[FoundPerson]
     mode: str
-    recall: float
+    recall: float | None
     model: str
     searched: int
     audit_id: str
@@ -97,6 +99,9 @@ async def search_persons(
     start_time: StartTime = None,
     end_time: EndTime = None,
     min_confidence: Annotated[float, Query(ge=0, le=1)] = 0.0,
+    mode: Annotated[
+        Literal["exact", "balanced", "fast"], Query(description="exact, or quicker and less sure")
+    ] = "exact",
 ) -> SearchResult:
     """Who is this, and where were they? The image is a crop of one person.
 
@@ -106,7 +111,7 @@ async def search_persons(
     inspect(image, city.settings.image_limits)
     for camera_id in camera_ids or ():
         principal.check_camera(camera_id)
-    cameras = camera_ids or (None if principal.cameras is None else sorted(principal.cameras))
+    cameras = camera_ids or cameras_of(principal)
     key = f"audit/{ULID()}.{content_type.removeprefix('image/')}"
     await city.blobs.put(key, image)
     audit_id = await audit.record(
@@ -129,11 +134,12 @@ async def search_persons(
             "camera_ids": cameras,
             "start_us": us_of(start_time),
             "end_us": us_of(end_time),
+            "mode": mode,
         },
     )
-    persons = [_found(hit) for hit in answer["persons"] if hit["confidence"] >= min_confidence]
+    found = [_found(hit) for hit in answer["persons"] if hit["confidence"] >= min_confidence]
     return SearchResult(
-        persons=persons,
+        persons=found,
         audit_id=audit_id,
         **{name: answer[name] for name in ("mode", "recall", "model", "searched")},
     )
@@ -178,8 +184,9 @@ async def list_sightings(
     end_time: EndTime = None,
     min_confidence: Annotated[float, Query(ge=0, le=1)] = 0.0,
 ) -> Page[SightingResource]:
-    """Where a person was seen, the newest first."""
+    """Where a person was seen, the newest first; by whichever id they had."""
     async with city.database.reading() as session:
+        person_id = await persons.survivor(session, person_id)
         await sightings.check_known(session, person_id, principal.cameras)
         rows = await sightings.page(
             session,
@@ -204,12 +211,13 @@ async def get_trajectory(
     min_confidence: Annotated[float, Query(ge=0, le=1)] = 0.0,
     format: Literal["json"] = "json",  # noqa: A002 - the parameter's public name
 ) -> Trajectory:
-    """A person's way through the city, stay by stay."""
+    """A person's way through the city, stay by stay; by whichever id they had."""
     async with city.database.reading() as session:
-        await sightings.check_known(session, person_id, principal.cameras)
+        survivor = await persons.survivor(session, person_id)
+        await sightings.check_known(session, survivor, principal.cameras)
         rows = await sightings.all_of(
             session,
-            person_id,
+            survivor,
             only=principal.cameras,
             start_us=us_of(start_time),
             end_us=us_of(end_time),
@@ -221,6 +229,7 @@ async def get_trajectory(
     cameras = await city.registry.all()
     return Trajectory(
         person_id=person_id,
+        merged_into=None if survivor == person_id else survivor,
         start_time=moment(min((stay.start_us for stay in found), default=None)),
         end_time=moment(max((stay.end_us for stay in found), default=None)),
         cameras=list(dict.fromkeys(stay.camera_id for stay in found)),

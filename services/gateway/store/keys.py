@@ -23,11 +23,21 @@ SESSION_SCOPES = (
     Scope.ALERTS_ACT,
     Scope.PERSONS_READ,
     Scope.PERSONS_SEARCH,
+    Scope.PERSONS_WRITE,
+    Scope.PERSONS_ERASE,
     Scope.JOBS_READ,
 )
 """What the page may do with a session."""
 
-SERVICE_SCOPES = (Scope.MODELS_USE, Scope.PERSONS_SEARCH, Scope.JOBS_READ, Scope.JOBS_WRITE)
+SERVICE_SCOPES = (
+    Scope.MODELS_USE,
+    Scope.PERSONS_READ,
+    Scope.PERSONS_SEARCH,
+    Scope.PERSONS_WRITE,
+    Scope.PERSONS_ERASE,
+    Scope.JOBS_READ,
+    Scope.JOBS_WRITE,
+)
 """What a gateway may do at the other services."""
 
 TICKET_S = 600.0

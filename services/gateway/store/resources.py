@@ -219,7 +219,8 @@ class SeenBox(BaseModel):
 
 
 class SightingResource(BaseModel):
-    """A person at a camera. confidence: the gallery's belief that it is this person."""
+    """A person at a camera. confidence: the gallery's belief that it is this person; 1 where a user
+    said so (`confirmed`)."""
 
     id: str
     person_id: str
@@ -228,6 +229,7 @@ class SightingResource(BaseModel):
     end_time: datetime
     confidence: float
     quality: float
+    confirmed: bool
     crop: str | None
     boxes: list[SeenBox]
 
@@ -241,6 +243,7 @@ class SightingResource(BaseModel):
             end_time=from_us(row.end_us),
             confidence=round(row.confidence, 4),
             quality=round(row.quality, 4),
+            confirmed=row.confirmed,
             crop=blob_url(row.crop),
             boxes=[
                 SeenBox(captured_at=from_us(int(t)), x=x, y=y, width=w, height=h)
@@ -276,9 +279,11 @@ class StayResource(BaseModel):
 
 
 class Trajectory(BaseModel):
-    """Where a person was, stay by stay: a hypothesis, as good as its confidences."""
+    """Where a person was, stay by stay: a hypothesis, as good as its confidences. merged_into: who
+    the person turned out to be (null: themselves); the stays are that one's."""
 
     person_id: str
+    merged_into: str | None
     start_time: datetime | None
     end_time: datetime | None
     cameras: list[str]

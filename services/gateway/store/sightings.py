@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from services.gateway.store.tables import SightingRow
 from shared.clock import to_us
@@ -31,6 +31,28 @@ async def check_known(session: AsyncSession, person_id: str, only: Collection[st
         query = query.where(SightingRow.camera_id.in_(only))
     if await session.scalar(query.limit(1)) is None:
         raise Missing(f"no person {person_id!r}", code="unknown_person")
+
+
+async def totals(
+    session: AsyncSession, person_id: str, only: Collection[str] | None
+) -> dict[str, Any]:
+    """How often, where and when a person was seen, and their clearest crop."""
+    query = _filtered(person_id, only=only, start_us=None, end_us=None, min_confidence=0.0)
+    seen = query.subquery()
+    counted = select(
+        func.count().label("sightings"),
+        func.count().filter(seen.c.confirmed).label("confirmed"),
+        func.min(seen.c.start_us).label("start_us"),
+        func.max(seen.c.end_us).label("end_us"),
+    )
+    clearest = query.order_by(SightingRow.quality.desc()).limit(1)
+    cameras = select(seen.c.camera_id).distinct().order_by(seen.c.camera_id)
+    best: SightingRow | None = await session.scalar(clearest)
+    return {
+        **(await session.execute(counted)).one()._mapping,
+        "cameras": list(await session.scalars(cameras)),
+        "crop": best.crop if best else None,
+    }
 
 
 async def page(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Index, LargeBinary, String, Text
+from sqlalchemy import JSON, Index, LargeBinary, String, Text, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.database import INTEGERS, new_metadata
@@ -255,7 +255,11 @@ class IncidentRow(Base):
 
 
 class SightingRow(Base):
-    """A person at a camera for a tracklet's length. boxes: [time, x, y, width, height] each."""
+    """A person at a camera for a tracklet's length. boxes: [time, x, y, width, height] each.
+
+    confirmed: a user said who it is. revision: of the gallery's change that it is known by; 0: as
+    it was first told.
+    """
 
     __tablename__ = "sightings"
 
@@ -268,11 +272,33 @@ class SightingRow(Base):
     quality: Mapped[float]
     crop: Mapped[str] = mapped_column(String(256))
     boxes: Mapped[list[Any]] = mapped_column(JSON)
+    confirmed: Mapped[bool] = mapped_column(server_default=false())
+    revision: Mapped[int] = mapped_column(server_default="0")
 
     __table_args__ = (
         Index("ix_sightings_person_start", "person_id", "start_us"),
         Index("ix_sightings_camera_start", "camera_id", "start_us"),
     )
+
+
+class ForgottenSightingRow(Base):
+    """The tombstone of a sighting: whoever tells of it later is not listened to."""
+
+    __tablename__ = "forgotten_sightings"
+
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    at_us: Mapped[int]
+
+
+class MergedPersonRow(Base):
+    """Who a person is by now, as the gallery said at a revision of its own. into_person: NULL once
+    they are themselves again."""
+
+    __tablename__ = "merged_persons"
+
+    person_id: Mapped[str] = mapped_column(Ulid, primary_key=True)
+    into_person: Mapped[str | None] = mapped_column(Ulid)
+    revision: Mapped[int]
 
 
 class ApiKeyRow(Base):

@@ -36,6 +36,7 @@ def fill(path: str) -> str:
         "alert_id",
         "incident_id",
         "person_id",
+        "change_id",
         "key_id",
         "letter_id",
         "training_id",
