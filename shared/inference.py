@@ -16,6 +16,7 @@ import structlog
 from shared.errors import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -46,8 +47,9 @@ class Session(Protocol):
     provider: str
     precision: str
 
-    def __call__(self, batch: Array) -> list[Array]:
-        """One forward pass: (B, ...) in, the model's outputs out. Releases the interpreter lock."""
+    def __call__(self, *inputs: Array) -> list[Array]:
+        """One forward pass: (B, ...) for each of the model's inputs, in their order; its outputs.
+        Releases the interpreter lock."""
         ...
 
 
@@ -138,15 +140,17 @@ class OnnxRuntimeSession:
             )
         self.provider: str = provider.value
         self.precision: str = Precision.FP32.value
-        self._input = self._session.get_inputs()[0].name
+        self._inputs = [one.name for one in self._session.get_inputs()]
 
-    def __call__(self, batch: Array) -> list[Array]:
+    def __call__(self, *inputs: Array) -> list[Array]:
         if self.provider == Provider.CUDA:
-            return [output[: len(batch)] for output in self._run(_filled_up(batch))]
-        return self._run(batch)
+            count = len(inputs[0])
+            return [output[:count] for output in self._run([_filled_up(one) for one in inputs])]
+        return self._run(inputs)
 
-    def _run(self, batch: Array) -> list[Array]:
-        outputs: list[Array] = self._session.run(None, {self._input: batch})
+    def _run(self, inputs: Sequence[Array]) -> list[Array]:
+        fed = dict(zip(self._inputs, inputs, strict=True))
+        outputs: list[Array] = self._session.run(None, fed)
         return outputs
 
 
@@ -209,10 +213,10 @@ class OpenVinoSession:
         self.precision: str = precision.value
         self.lanes: int = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
 
-    def __call__(self, batch: Array) -> list[Array]:
+    def __call__(self, *inputs: Array) -> list[Array]:
         # A request of its own for every call: requests must not be shared between threads.
         request = self._model.create_infer_request()
-        request.infer([batch], share_inputs=True)
+        request.infer(list(inputs), share_inputs=True)
         return [_own(tensor.data) for tensor in request.output_tensors]
 
 

@@ -1,0 +1,1 @@
+"""What adversarial systems minimise, each in its own few lines."""

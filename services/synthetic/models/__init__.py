@@ -1,0 +1,1 @@
+"""Adversarial systems, one paper a file."""

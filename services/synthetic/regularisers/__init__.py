@@ -1,0 +1,1 @@
+"""What keeps weights well conditioned."""

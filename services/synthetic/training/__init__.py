@@ -1,0 +1,1 @@
+"""Images -> trained adversarial systems -> images."""

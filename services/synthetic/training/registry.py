@@ -1,0 +1,71 @@
+"""All systems by name, and their settings made of words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from services.synthetic.models.gan import Gan, GanSettings
+from services.synthetic.models.saae import Saae, SaaeSettings
+from shared.errors import Malformed, Missing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.synthetic.models.system import System
+
+
+class Entry(NamedTuple):
+    """A system, and the frozen dataclass that it is built of."""
+
+    system: type[Gan] | type[Saae]
+    settings: type[Any]
+
+    def settings_of(self, changes: Mapping[str, Any]) -> Any:
+        """The defaults but for some fields, which may be words.
+
+        Raises Malformed (`unknown_setting`, `bad_setting`).
+        """
+        known = [field.name for field in fields(self.settings)]
+        if unknown := [name for name in changes if name not in known]:
+            raise Malformed(
+                f"{self.system.NAME} has no setting {', '.join(unknown)}; it has"
+                f" {', '.join(known)}",
+                code="unknown_setting",
+            )
+        try:
+            return TypeAdapter(self.settings).validate_python(dict(changes))
+        except ValidationError as error:
+            said = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
+            raise Malformed(f"{self.system.NAME}: {said}", code="bad_setting") from error
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return asdict(self.settings())
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """For whoever asks which systems there are."""
+        return {
+            "paper": self.system.PAPER,
+            "needs": sorted(self.system.NEEDS),
+            "settings": self.defaults,
+        }
+
+    def build(self, settings: Any) -> System:
+        return self.system(settings)
+
+
+SYSTEMS: dict[str, Entry] = {
+    Gan.NAME: Entry(Gan, GanSettings),
+    Saae.NAME: Entry(Saae, SaaeSettings),
+}
+
+
+def entry_of(name: str) -> Entry:
+    """Raises Missing (`unknown_system`) for a name that no system has."""
+    if name not in SYSTEMS:
+        raise Missing(f"no system {name!r}; there are {', '.join(SYSTEMS)}", code="unknown_system")
+    return SYSTEMS[name]

@@ -1,0 +1,204 @@
+"""Training adversarial systems: data, settings and what goes wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from typer.testing import CliRunner
+
+from services.synthetic.training.__main__ import app
+from services.synthetic.training.pictures import Pictures, read_pictures
+from services.synthetic.training.registry import SYSTEMS, entry_of
+from services.synthetic.training.settings import TrainingSettings
+from services.synthetic.training.sheet import draw_sheet
+from services.synthetic.training.trainer import Trainer
+from shared.errors import Conflict, Malformed, Missing
+
+ROOT = Path(__file__).parents[3]
+
+
+def write_npz(path: Path, **changes) -> Path:
+    arrays = {
+        "images": np.arange(6 * 8 * 8, dtype=np.uint8).reshape(6, 8, 8),
+        "labels": np.array([0, 1, 0, 1, 0, 1]),
+        "classes": np.array(["a", "b"]),
+    }
+    np.savez(path, **{name: value for name, value in (arrays | changes).items() if len(value)})
+    return path
+
+
+def command(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_an_npz_is_read_with_its_classes(tmp_path):
+    found = read_pictures(write_npz(tmp_path / "letters.npz"))
+    assert (found.images.shape, found.classes, found.name) == ((6, 1, 8, 8), ("a", "b"), "letters")
+    assert found.labels.tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_a_folder_of_classes_is_read_at_one_size(tmp_path):
+    for name, size in (("cat", (10, 8)), ("dog", (20, 16))):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "1.png"), np.full((*size, 3), 90, np.uint8))
+    found = read_pictures(tmp_path)
+    assert (found.images.shape, found.classes) == ((2, 3, 10, 8), ("cat", "dog"))
+    assert (found.images == 90).all()
+
+
+def test_mnists_own_files_are_read(tmp_path):
+    images = bytes(16) + np.arange(3 * 4, dtype=np.uint8).tobytes()
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(bytes(8) + bytes([1, 0, 1]))
+    )
+    found = read_pictures(tmp_path)
+    assert (found.images.shape, found.labels.tolist()) == ((3, 1, 2, 2), [1, 0, 1])
+    assert found.images[2, 0].tolist() == [[8, 9], [10, 11]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"images": np.zeros((6, 8, 8), np.float32)}, "not_pictures"),
+        ({"images": np.zeros((6, 8), np.uint8)}, "not_pictures"),
+        ({"labels": np.array([0, 1])}, "not_pictures"),
+        ({"labels": np.array([0, 1, 0, 1, 0, 7])}, "not_pictures"),
+        ({"labels": np.zeros(6, np.int64)}, "empty_class"),
+        ({"images": np.zeros((1, 8, 8), np.uint8), "labels": np.zeros(1, np.int64), "classes": []},
+         "too_few_pictures"),
+        ({"images": np.zeros((0, 8, 8), np.uint8)}, "not_pictures"),
+    ],
+)  # fmt: skip
+def test_what_is_no_data_set_is_refused_by_what_it_lacks(tmp_path, changes, code):
+    with pytest.raises(Malformed) as refused:
+        read_pictures(write_npz(tmp_path / "bad.npz", **changes))
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize("name", ["nowhere", "nowhere.npz", "."])
+def test_where_no_pictures_are_it_says_so(tmp_path, name):
+    with pytest.raises(Missing) as refused:
+        read_pictures(tmp_path / name)
+    assert refused.value.code == "no_pictures"
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "torn.npz").write_bytes(b"PK\x03\x04 torn")
+    with pytest.raises(Malformed):
+        read_pictures(tmp_path / "torn.npz")
+
+
+def test_a_template_is_the_picture_nearest_to_its_classs_mean():
+    images = np.array([0, 100, 110, 240, 7], np.uint8).reshape(5, 1, 1, 1)
+    found = Pictures("x", images, np.array([0, 0, 0, 0, 1]), ("a", "b"))
+    assert found.templates.ravel().tolist() == [110, 7]
+
+
+def test_a_batch_is_pixels_labels_and_the_contents_of_the_labels(tmp_path):
+    found = read_pictures(write_npz(tmp_path / "x.npz"))
+    batch = found.batch(16, torch.Generator().manual_seed(0))
+    assert batch["images"].shape == batch["contents"].shape == (16, 1, 8, 8)
+    assert float(batch["images"].max()) <= 1
+    wanted = found.templates[batch["labels"].numpy()]
+    assert torch.allclose(batch["contents"] * 255, torch.from_numpy(wanted).float())
+
+
+def test_settings_are_told_by_name_and_refused_by_name():
+    entry = entry_of("gan")
+    assert entry.settings_of({"noise": "12", "spectral": "true"}).noise == 12
+    with pytest.raises(Malformed) as unknown:
+        entry.settings_of({"noize": 12})
+    assert unknown.value.code == "unknown_setting"
+    with pytest.raises(Malformed) as bad:
+        entry.settings_of({"noise": "many"})
+    assert bad.value.code == "bad_setting"
+    with pytest.raises(Missing) as missing:
+        entry_of("gun")
+    assert missing.value.code == "unknown_system"
+
+
+def gan(tmp_path, **changes):
+    entry = entry_of("gan")
+    pictures = read_pictures(write_npz(tmp_path / "x.npz"))
+    settings = entry.settings_of({"height": 8, "width": 8, "features": 4, "noise": 4} | changes)
+    return Trainer(
+        entry.build(settings),
+        pictures,
+        TrainingSettings(steps=3, batch=4),
+        tmp_path / "run",
+        identity=changes,
+    )
+
+
+def test_a_folder_with_another_run_is_not_overwritten(tmp_path):
+    gan(tmp_path).run(lambda _: None)
+    with pytest.raises(Conflict) as refused:
+        gan(tmp_path, features=8)
+    assert refused.value.code == "other_settings"
+
+
+def test_a_training_that_diverges_stops_and_says_where(tmp_path):
+    trainer = gan(tmp_path, learning_rate=1e30)
+    with pytest.raises(Malformed) as stopped:
+        trainer.run(lambda _: None)
+    assert stopped.value.code == "diverged"
+
+
+def test_a_sheet_has_a_place_for_each_image(tmp_path):
+    draw_sheet(np.zeros((5, 3, 48, 24), np.uint8), tmp_path / "new" / "sheet.png", columns=3)
+    drawn = cv2.imread(str(tmp_path / "new" / "sheet.png"))
+    assert drawn.shape == (2 * 48 + 2, 3 * 24 + 4, 3)
+    assert (drawn[-1, -1] == 255).all()  # the sixth place is empty
+
+
+def test_train_and_sample_by_command(tmp_path):
+    data = write_npz(tmp_path / "letters.npz")
+    out = tmp_path / "models" / "letters"
+    small = ("features=4", "style=4", "reconstruction_steps=1", "discriminator_steps=1")
+    settings = [word for setting in small for word in ("--set", setting)]
+    done = command("train", "--system", "saae", "--data", data, "--out", out, "--steps", 4,
+                   "--batch", 4, "--workspace", tmp_path / "run", *settings)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "step 4/4" in done.output
+    store = ("--model", "letters", "--models", out.parent)
+    made = command("sample", *store, "--n", 5, "--data", data, "--out", tmp_path / "made.npz",
+                   "--sheet", tmp_path / "made.png")  # fmt: skip
+    assert made.exit_code == 0, made.output
+    with np.load(tmp_path / "made.npz") as found:
+        assert (found["images"].shape, found["labels"].tolist()) == ((5, 8, 8, 1), [0, 1, 0, 1, 0])
+        assert bool(found["synthetic"])
+    assert (tmp_path / "made.png").is_file()
+    styleless = command("sample", *store, "--n", 5, "--out", tmp_path / "none.npz")
+    assert styleless.exception.code == "pictures_needed"
+
+
+def test_all_systems_are_listed():
+    listed = json.loads(command("list", "--json").output)
+    assert set(listed) == set(SYSTEMS)
+    assert listed["saae"]["needs"] == ["contents", "images", "labels"]
+
+
+def test_two_processes_learn_as_one():
+    """By torch's launcher: each has pictures of its own, and both end with the same weights."""
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
+         str(Path(__file__).with_name("fleet_program.py"))],
+        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=150, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    one, other = sorted(told, key=lambda process: process["rank"])
+    assert one["gradient"] == other["gradient"] == pytest.approx((1 + 3) / 2)
+    assert (one["leads"], other["leads"]) == (True, False)
