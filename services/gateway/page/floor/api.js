@@ -36,6 +36,11 @@ export async function post(path, body, query = {}, signal = undefined) {
   return (await ask(path + asQuery(query), request)).json();
 }
 
+/** Deletes what the path names; the gateway's answer. */
+export async function erase(path, query = {}, signal = undefined) {
+  return (await ask(path + asQuery(query), { method: "DELETE", signal })).json();
+}
+
 /** A picture's bytes, past the browser's cache. */
 export async function picture(path, signal = undefined) {
   return (await ask(path, { signal, cache: "no-store" })).blob();

@@ -12,6 +12,7 @@ const TYPES = [
   "incident.updated",
   "incident.closed",
   "person.sighted",
+  "person.revised",
   "camera.online",
   "camera.offline",
 ];

@@ -7,8 +7,16 @@ const READ = 200;
 const MOST_PEOPLE = 36;
 const BETTER = 0.1;
 
-/** Items are people: {id, crop, quality, camera_id, seen_at, confidence}. */
+/** A change of many sightings is told in parts: the list is read when it seems to be through. */
+const SOON_MS = 300;
+
+/**
+ * Items are people: {id, crop, quality, camera_id, seen_at, confidence}. Dispatches `revised` with
+ * {person_ids} when users have said who is who.
+ */
 export class People extends ResourceList {
+  #later = null;
+
   constructor(feed) {
     super();
     feed.addEventListener("reset", () => this.reload(() => this.#read()));
@@ -16,6 +24,13 @@ export class People extends ResourceList {
       this.hear(this.#seen(event.detail, this.items));
       this.#forgetOldest();
     });
+    feed.addEventListener("person.revised", ({ detail }) => this.#revise(detail));
+  }
+
+  #revise(detail) {
+    this.dispatchEvent(new CustomEvent("revised", { detail }));
+    clearTimeout(this.#later);
+    this.#later = setTimeout(() => this.reload(() => this.#read()), SOON_MS);
   }
 
   async #read() {
