@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ class Herald:
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
 
-    def tell_revised(
+    async def tell_revised(
         self,
         session: AsyncSession,
         rows: Iterable[TrackletRow],
@@ -41,15 +42,18 @@ class Herald:
         """rows: that have changed. merged and unmerged: as in PersonsRevised. revision: the last of
         the change."""
         persons = {"revision": revision, "merged": merged or {}, "unmerged": tuple(unmerged)}
-        by_camera: dict[str, list[Sighting]] = defaultdict(list)
+        by_camera: dict[str, list[TrackletRow]] = defaultdict(list)
         for row in rows:
-            by_camera[row.camera_id].append(_revised(row))
+            by_camera[row.camera_id].append(row)
         if not by_camera:
-            announce(session, OutboxRow, SIGHTINGS, PersonsRevised.model_validate(persons))
-        for camera_id, sightings in by_camera.items():
-            for n in range(0, len(sightings), MOST_SIGHTINGS):
-                some = {"camera_id": camera_id, "sightings": sightings[n : n + MOST_SIGHTINGS]}
-                self._announce(session, PersonsRevised.model_validate(persons | some))
+            self._announce(session, PersonsRevised.model_validate(persons))
+        for camera_id, of_camera in by_camera.items():
+            for n in range(0, len(of_camera), MOST_SIGHTINGS):
+                some = [_revised(row) for row in of_camera[n : n + MOST_SIGHTINGS]]
+                part = persons | {"camera_id": camera_id, "sightings": some}
+                self._announce(session, PersonsRevised.model_validate(part))
+                # Thousands of sightings take seconds: everybody else has their turn in between.
+                await asyncio.sleep(0)
 
     def tell_forgotten(
         self, session: AsyncSession, names: Sequence[tuple[str, str]], revision: int

@@ -78,7 +78,7 @@ class Regrouping:
                 for other in others
             )
             merged = dict.fromkeys(others, person_id)
-            self._carry_out(session, change, rows, revision, merged=merged)
+            await self._carry_out(session, change, rows, revision, merged=merged)
         return change
 
     async def split(
@@ -100,7 +100,7 @@ class Regrouping:
             if await session.scalar(of_person) == len(rows):
                 raise Conflict("nobody would be left; merge instead", code="nothing_left")
             change = _new(ChangeKind.SPLIT, into or str(ULID()), deed, digest)
-            self._carry_out(session, change, rows, revision)
+            await self._carry_out(session, change, rows, revision)
         return change
 
     async def confirm(self, person_id: str, names: Collection[str], deed: Deed) -> PersonChangeRow:
@@ -113,7 +113,7 @@ class Regrouping:
             await _check(session, person_id, deed)
             rows = await _named(session, person_id, names, deed)
             change = _new(ChangeKind.CONFIRM, person_id, deed, digest)
-            self._carry_out(session, change, rows, revision)
+            await self._carry_out(session, change, rows, revision)
         return change
 
     async def undo(self, change_id: str, deed: Deed) -> PersonChangeRow:
@@ -134,10 +134,10 @@ class Regrouping:
             revision = number(rows, revision)
             change.undone_us, change.undone_by = now_us(), deed.actor
             change.undone_purpose = deed.purpose
-            self._herald.tell_revised(session, rows, revision, unmerged=unmerged)
+            await self._herald.tell_revised(session, rows, revision, unmerged=unmerged)
         return change
 
-    def _carry_out(
+    async def _carry_out(
         self,
         session: AsyncSession,
         change: PersonChangeRow,
@@ -156,7 +156,7 @@ class Regrouping:
                 row.how, row.confidence = How.TOLD, 1.0
         change.tracklets, change.revision = len(rows), number(rows, revision)
         session.add(change)
-        self._herald.tell_revised(session, rows, change.revision, merged=merged)
+        await self._herald.tell_revised(session, rows, change.revision, merged=merged)
 
 
 def _new(kind: ChangeKind, to_person: str, deed: Deed, digest: str) -> PersonChangeRow:

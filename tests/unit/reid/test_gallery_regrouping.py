@@ -49,6 +49,14 @@ async def people(gallery):
     return {"anna": persons[ANNA], "ben": persons[BEN]}
 
 
+async def ben_at_the_door(gallery) -> None:
+    """He is seen there, and gone again."""
+    for seq in range(6):
+        await gallery.take(clip(seq, camera="door"))
+    ben = tracklet(0, "ben", at(6), x=10, seed=4)
+    await gallery.take(clip(6, ben, camera="door"), clip(7, camera="door"), clip(8, camera="door"))
+
+
 async def rows(gallery) -> dict[str, tuple[str | None, str, float]]:
     """Person, how and confidence of every tracklet."""
     async with gallery.database.reading() as session:
@@ -123,9 +131,7 @@ async def test_who_comes_after_a_merge_is_the_survivor_and_a_redelivery_brings_n
     await regrouping.merge(people["anna"], {people["ben"]}, DEED)
     both = clip(0, tracklet(0, "anna", at(0), x=50), tracklet(1, "ben", at(0), x=200))
     await gallery.take(both, clip(1, tracklet(0, "ben", at(1), x=248, seed=1)))
-    for seq in range(6):
-        await gallery.take(clip(seq, camera="door"))
-    await gallery.take(clip(6, tracklet(0, "ben", at(6), x=10, seed=4), camera="door"))
+    await ben_at_the_door(gallery)
     persons = await gallery.persons()
     assert persons["gate/1/1/0"] == persons["door/1/6/0"] == people["anna"]
     assert people["ben"] not in persons.values()
@@ -136,9 +142,7 @@ async def test_what_has_continued_a_moved_track_goes_back_with_it_and_others_sta
 ):
     change = await regrouping.merge(people["anna"], {people["ben"]}, DEED)
     await gallery.take(clip(1, tracklet(0, "ben", at(1), x=248, seed=1)))
-    for seq in range(6):
-        await gallery.take(clip(seq, camera="door"))
-    await gallery.take(clip(6, tracklet(0, "ben", at(6), x=10, seed=4), camera="door"))
+    await ben_at_the_door(gallery)
     await regrouping.undo(change.id, DEED)
     persons = await gallery.persons()
     assert persons["gate/1/1/0"] == persons[BEN] == people["ben"]
@@ -275,9 +279,7 @@ async def test_who_has_read_an_older_version_of_the_person_changes_nothing(
 async def test_who_sees_some_cameras_moves_and_undoes_nothing_of_others(
     gallery, people, regrouping, forgetting
 ):
-    for seq in range(6):
-        await gallery.take(clip(seq, camera="door"))
-    await gallery.take(clip(6, tracklet(0, "ben", at(6), x=10, seed=4), camera="door"))
+    await ben_at_the_door(gallery)
     assert (await gallery.persons())["door/1/6/0"] == people["ben"]
     gate, door, roof = (Deed("user", "one", cameras={name}) for name in ("gate", "door", "roof"))
     with pytest.raises(Denied):

@@ -14,7 +14,14 @@ from redis.exceptions import OutOfMemoryError
 from shared.bus import Bus, Settlement
 from shared.consumer import Consumer, DeliveryPolicy
 from shared.errors import Unavailable
-from shared.messages import ClipOutcome, ClipReady, FrameRef, JobWaiting, Outcome
+from shared.messages import (
+    ClipOutcome,
+    ClipReady,
+    FrameRef,
+    JobWaiting,
+    Outcome,
+    PersonsRevised,
+)
 from shared.scripts import load_script
 from shared.topics import CLIPS, SCORES, SIGHTINGS, Group, PartitionKeys
 from tests.unit.shared.floor import end_of, start, until
@@ -107,6 +114,21 @@ async def test_a_handler_that_fails_is_tried_again_and_then_buried_with_its_last
         assert obituaries == ["ValueError: attempt 3"]
         assert await published(bus) == [7]
         assert await bus.backlog(SCORES) == 0
+
+
+async def test_a_topic_may_carry_another_message_and_each_is_read_as_what_it_is(bus, consume):
+    heard = []
+
+    async def hear(message, _):
+        heard.append(message)
+        return Settlement()
+
+    other = PersonsRevised(revision=3, forgotten=("gate/1/0/0",))
+    await bus.publish(SCORES, other)
+    await bus.publish(SCORES, job(7))
+    async with consume(hear, also=(PersonsRevised,), slots=1):
+        await until(lambda: len(heard) == 2)
+    assert heard == [other, job(7)]
 
 
 async def test_a_failure_holds_up_nobody_else(bus, consume):
