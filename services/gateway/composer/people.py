@@ -8,7 +8,8 @@ import structlog
 
 from services.gateway.store import accounts, persons, resources
 from services.gateway.store.alerts import tell
-from services.gateway.store.tables import CameraRow, PeopleOutcomeRow
+from services.gateway.store.people_tables import PeopleOutcomeRow
+from services.gateway.store.tables import CameraRow
 from shared.bus import Settlement
 from shared.clock import now_us
 from shared.messages import Outcome, PersonsRevised, PersonsSighted

@@ -1,6 +1,7 @@
 """Alembic's entry to the gateway's schema."""
 
-from services.gateway.store.tables import Base
+from services.gateway.store.people_tables import SightingRow
 from shared.migrating import run_migrations
 
-run_migrations(Base.metadata)
+# All tables share it, and those of people rest on the others.
+run_migrations(SightingRow.metadata)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from services.gateway.store.people_tables import SightingRow
 from services.gateway.store.resources import (
     Alert,
     Incident,
@@ -13,7 +14,7 @@ from services.gateway.store.resources import (
     PersonAtIncident,
     blob_url,
 )
-from services.gateway.store.tables import AlertRow, IncidentRow, SightingRow
+from services.gateway.store.tables import AlertRow, IncidentRow
 from shared.clock import SECOND_US
 from shared.errors import Missing
 from shared.paging import newest

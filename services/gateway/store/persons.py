@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
-from services.gateway.store.tables import ForgottenSightingRow, MergedPersonRow, SightingRow
+from services.gateway.store.people_tables import (
+    ForgottenSightingRow,
+    MergedPersonRow,
+    SightingRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -15,7 +15,8 @@ from shared.clock import from_us
 
 if TYPE_CHECKING:
     from services.gateway.core.trajectory import Stay
-    from services.gateway.store.tables import AlertRow, CameraRow, IncidentRow, SightingRow
+    from services.gateway.store.people_tables import SightingRow
+    from services.gateway.store.tables import AlertRow, CameraRow, IncidentRow
 
 
 def blob_url(key: str | None) -> str | None:

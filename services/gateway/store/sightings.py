@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, or_, select
 
-from services.gateway.store.tables import SightingRow
+from services.gateway.store.people_tables import SightingRow
 from shared.clock import to_us
 from shared.errors import Malformed, Missing
 

@@ -127,6 +127,7 @@ class Regrouping:
             change = await find(session, change_id, deed.cameras)
             if change.undone_us is not None:
                 return change
+            await _check_version(session, change.to_person, deed)
             rows = await tracklets(session, TrackletRow.id.in_(moved_by(change)))
             _check_visible(rows, deed)
             unmerged = await put_back(session, change, rows)
@@ -190,6 +191,10 @@ async def _recall(session: AsyncSession, deed: Deed, digest: str) -> PersonChang
 async def _check(session: AsyncSession, person_id: str, deed: Deed) -> None:
     """Raises what `check_live` does, and Stale where somebody has changed the person since."""
     await check_live(session, person_id, deed.cameras)
+    await _check_version(session, person_id, deed)
+
+
+async def _check_version(session: AsyncSession, person_id: str, deed: Deed) -> None:
     if deed.version is not None and deed.version != (
         current := await version_of(session, person_id)
     ):

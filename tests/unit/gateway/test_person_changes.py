@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy import delete, select
 
 from services.gateway.composer.people import PeopleComposer
-from services.gateway.store.tables import (
+from services.gateway.store.people_tables import (
     ForgottenSightingRow,
     MergedPersonRow,
-    OutboxRow,
     PeopleOutcomeRow,
     SightingRow,
 )
+from services.gateway.store.tables import OutboxRow
 from shared.bus import Delivery
 from shared.messages import (
     Box,

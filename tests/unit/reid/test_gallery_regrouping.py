@@ -271,7 +271,9 @@ async def test_who_has_read_an_older_version_of_the_person_changes_nothing(
     change = await regrouping.confirm(people["anna"], {ANNA}, Deed("a", "sure", version=version))
     with pytest.raises(Stale):
         await regrouping.merge(people["anna"], {people["ben"]}, Deed("b", "one", version=version))
-    await regrouping.undo(change.id, DEED)
+    with pytest.raises(Stale):
+        await regrouping.undo(change.id, Deed("b", "no", version=version))
+    await regrouping.undo(change.id, Deed("b", "no", version=version + 1))
     with pytest.raises(Stale):
         await regrouping.confirm(people["anna"], {ANNA}, Deed("b", "one", version=version + 1))
 
