@@ -157,7 +157,8 @@ class TrainingPeer(Peer):
         await self._ask("GET", "/v1/job-kinds")
 
     async def create(self, kind: str, params: dict[str, Any], key: str) -> Job:
-        """key: the same one makes the same job. Raises Invalid for wrong parameters."""
+        """key: the same one makes the same job. Raises Invalid for wrong parameters, Conflict for
+        the key of another job."""
         body = {"kind": kind, "params": params}
         headers = {"Idempotency-Key": key}
         return Job.model_validate(await self._ask("POST", "/v1/jobs", headers, json=body))

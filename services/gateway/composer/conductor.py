@@ -12,7 +12,7 @@ from services.gateway.store import trainings
 from services.gateway.store.cameras import camera_of
 from services.gateway.store.tables import CameraRow, TrainingRow
 from shared.clock import now_us
-from shared.errors import Invalid, Missing, Overloaded, Unavailable
+from shared.errors import Conflict, Invalid, Missing, Overloaded, Unavailable
 from shared.jobs import JobState
 from shared.patience import OUTAGES
 from shared.recorded_clip import footage_of
@@ -39,7 +39,8 @@ class Jobs(Protocol):
     """Where trainings are done. All methods raise Unavailable where it is away."""
 
     async def create(self, kind: str, params: dict[str, Any], key: str) -> Job:
-        """Raises Invalid for parameters that it does not take."""
+        """Raises Invalid for parameters that it does not take, Conflict for the key of another
+        job."""
         ...
 
     async def get(self, job_id: str) -> Job:
@@ -107,7 +108,7 @@ class TrainingConductor:
         }
         try:
             job = await self._jobs.create(JOB_KIND, params, key=row.id)
-        except Invalid as error:
+        except (Invalid, Conflict) as error:
             await self._end(row, TrainingState.FAILED, error=str(error))
             return
         await self._change(row, state=TrainingState.TRAINING, job_id=job.id, note="")

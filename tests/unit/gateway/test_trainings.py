@@ -186,6 +186,18 @@ async def test_a_job_that_fails_says_why(gateway, gate, trainer):
     assert footage(gateway) == []
 
 
+async def test_a_job_of_that_key_that_is_another_ends_the_training(gateway, gate, trainer):
+    url = await begin(gateway)
+    key = url.rpartition("/")[2]
+    params = {"camera_id": "gate", "footage": "f", "fps": 5.0, "steps": 1, "learning_rate": 1e-4}
+    await trainer.jobs.create("camera.train", params, key)
+    await gate.live(QUIET, QUIET)
+    training = await gateway.until(url, lambda training: training["finished_at"])
+    assert training["state"] == "failed"
+    assert "another job" in training["error"]
+    assert footage(gateway) == []
+
+
 async def test_a_recording_is_cancelled_and_deleted(gateway, gate, trainer):
     url = await begin(gateway)
     await gate.live(QUIET)
