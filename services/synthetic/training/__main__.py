@@ -17,6 +17,7 @@ from services.synthetic.training.fleet import Fleet
 from services.synthetic.training.making import make
 from services.synthetic.training.pictures import read_pictures
 from services.synthetic.training.registry import SYSTEMS, entry_of
+from services.synthetic.training.ring import CONTENDERS, compete, draw_ring
 from services.synthetic.training.settings import Precision, TrainingSettings
 from services.synthetic.training.sheet import draw_sheet
 from services.synthetic.training.shipping import Provenance, ship
@@ -126,6 +127,23 @@ def sample_command(
     if sheet:
         draw_sheet(images[:100], sheet, columns=min(len(classes) or SHEET_COLUMNS, SHEET_COLUMNS))
     print(f"{len(images)} images in {out}")
+
+
+@app.command("ring")
+def ring_command(
+    out: Annotated[Path, typer.Option(help="PNG, a panel for each loss.")],
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Some of: {', '.join(CONTENDERS)}. [all]")
+    ] = None,
+    seed: int = 0,
+) -> None:
+    """Eight Gaussians on a ring: draws which loss, with which bound, covers all of them."""
+    if unknown := set(only or ()) - set(CONTENDERS):
+        raise typer.BadParameter(f"no contender {', '.join(sorted(unknown))}")
+    torch.set_num_threads(1)
+    draw_ring(
+        compete(only or list(CONTENDERS), lambda line: print(line, flush=True), seed=seed), out
+    )
 
 
 def _of_pictures(pictures: Pictures, defaults: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from services.synthetic.training.__main__ import app
 from services.synthetic.training.pictures import Pictures, read_pictures
 from services.synthetic.training.registry import SYSTEMS, entry_of
+from services.synthetic.training.ring import MODES, SAMPLES, covered, ring
 from services.synthetic.training.settings import TrainingSettings
 from services.synthetic.training.sheet import draw_sheet
 from services.synthetic.training.trainer import Trainer
@@ -187,6 +188,21 @@ def test_all_systems_are_listed():
     listed = json.loads(command("list", "--json").output)
     assert set(listed) == set(SYSTEMS)
     assert listed["saae"]["needs"] == ["contents", "images", "labels"]
+
+
+def test_points_of_the_ring_cover_it_and_a_lump_does_not():
+    points = ring(SAMPLES, torch.Generator().manual_seed(0)).numpy()
+    assert covered(points) == MODES
+    assert covered(np.tile(points[:1], (SAMPLES, 1))) == 1
+    assert covered(np.zeros((SAMPLES, 2))) == 0
+
+
+def test_a_bounded_slope_covers_the_ring(tmp_path):
+    found = command("ring", "--out", tmp_path / "ring.png", "--only", "non-saturating, R1")
+    assert found.exit_code == 0, found.output
+    modes = int(found.output.split(":")[1].split()[0])
+    assert modes >= 6
+    assert cv2.imread(str(tmp_path / "ring.png")).std() > 0
 
 
 def test_two_processes_learn_as_one():
