@@ -15,7 +15,7 @@ import typer
 
 from services.reid.core.reranking import Reranking
 from services.reid.embedder import Embedder
-from services.reid.models.msp_loss import Levels
+from services.reid.models.msp_loss import Levels  # noqa: TC001 - typer reads it
 from services.reid.training.console import Console
 from services.reid.training.evaluate import Comparison, compare, outcome_of
 from services.reid.training.histogram import HistogramEmbedder
@@ -52,8 +52,9 @@ def train(
         int | None, typer.Option(help="Last, with the low-level loss if levels have it.")
     ] = None,
     levels: Annotated[
-        Levels, typer.Option(help="What MSP-CNN compares: the rows of its paper's Table 5.")
-    ] = Levels.BOTH,
+        Levels | None,
+        typer.Option(help="What MSP-CNN compares: the rows of its paper's Table 5. [both]"),
+    ] = None,
     learning_rate: float | None = None,
     weight_decay: float | None = None,
     warm_up: Annotated[float | None, typer.Option(help="Epochs.")] = None,
@@ -76,6 +77,7 @@ def train(
 ) -> None:
     """Trains a network. The last checkpoint is exported, whatever it scores."""
     recipe = RECIPES[network]
+    _refuse_foreign(network, levels, dropout, low_level_epochs)
     named = {
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
@@ -91,7 +93,7 @@ def train(
     settings = replace(
         recipe,
         stages=_stages(recipe, small_epochs, epochs, low_level_epochs),
-        loss=replace(recipe.loss, levels=levels),
+        loss=recipe.loss if levels is None else replace(recipe.loss, levels=levels),
         **{name: value for name, value in named.items() if value is not None},  # type: ignore[arg-type]
     )
     torch.set_num_threads(threads)
@@ -181,13 +183,21 @@ def _embedder(model: str, models: Path) -> Embeds:
     return Embedder(stored, open_session(stored.path))
 
 
+def _refuse_foreign(
+    network: Network, levels: Levels | None, dropout: float | None, low_level_epochs: int | None
+) -> None:
+    """What is MSP-CNN's alone is not ignored silently. Raises typer.BadParameter."""
+    own = {"levels": levels, "dropout": dropout, "low-level-epochs": low_level_epochs or None}
+    foreign = [f"--{name}" for name, value in own.items() if value is not None]
+    if foreign and network is not Network.MSP_CNN:
+        raise typer.BadParameter(f"{network} has no {', '.join(foreign)}: that is MSP-CNN's")
+
+
 def _stages(
     recipe: TrainingSettings, small: int | None, full: int | None, low_level: int | None
 ) -> tuple[Stage, ...]:
     """The recipe's stages with the epochs that are given. The last goes on at the size of the one
     before."""
-    if low_level and recipe.network is not Network.MSP_CNN:
-        raise typer.BadParameter(f"{recipe.network} has no low-level loss")
     first, second, last = (
         stage if epochs is None else replace(stage, epochs=epochs)
         for stage, epochs in zip(recipe.stages, (small, full, low_level), strict=True)

@@ -182,11 +182,14 @@ def test_a_card_tells_which_network_it_is_of_and_whose_paper(model_of_town):
     assert round(card.parameters / 1e6, 2) == (1.79 if is_msp else 1.13)
 
 
-def test_a_network_without_a_low_level_loss_refuses_epochs_of_it(town, tmp_path):
+@pytest.mark.parametrize(
+    "foreign", [("--low-level-epochs", "1"), ("--levels", "class"), ("--dropout", "0.2")]
+)
+def test_what_is_msp_cnns_alone_is_refused_for_another_network(town, tmp_path, foreign):
     arguments = ["train", "--data", str(town), "--out", str(tmp_path / "m"), "--network", "osnet"]
-    run = CliRunner().invoke(app, [*arguments, "--low-level-epochs", "1"])
+    run = CliRunner().invoke(app, [*arguments, *foreign])
     assert run.exit_code == 2
-    assert "no low-level loss" in run.output
+    assert f"osnet has no {foreign[0]}" in run.output
 
 
 def test_holding_out_nobody_is_refused_before_training_and_not_after(town):
