@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,8 +21,9 @@ from services.reid.core.identity import (
 from services.reid.core.looks import Looks, pooled
 from services.reid.gallery.belief import belief_of
 from services.reid.gallery.gallery import is_sound
-from services.reid.gallery.rows import appearance_of, looks_of, row_of, stored_appearance
+from services.reid.gallery.rows import appearance_of, looks_of, row_of, stands_of, stored_appearance
 from services.reid.gallery.tables import How, TrackletRow
+from services.reid.gallery.travels import graph_of
 from shared.clock import SECOND_US
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from services.reid.core.camera_graph import CameraGraph
     from services.reid.core.identity import Belief, IdentitySettings
+    from services.reid.core.overlap import Stand
     from services.reid.gallery.spaces import Spaces
     from shared.messages import Tracklet, TrackletsEmbedded
     from shared.model_store import ModelStore
@@ -55,8 +58,18 @@ class WaitingTrack:
         return cls(rows, looks, sum(len(row.boxes) for row in rows))
 
     @property
+    def camera_id(self) -> str:
+        return self.rows[0].camera_id
+
+    @property
     def start_us(self) -> int:
         return min(row.start_us for row in self.rows)
+
+    @property
+    def stands(self) -> list[Stand]:
+        return sorted(
+            (stand for row in self.rows for stand in stands_of(row)), key=lambda it: it.time_s
+        )
 
     @property
     def end_us(self) -> int:
@@ -84,6 +97,11 @@ class Registrar:
         self._store = store
         self._settings = settings
         self._beliefs: dict[str, Belief] = {}
+        self._graph: CameraGraph | None = None
+
+    def unlearn(self) -> None:
+        """What was learnt since the last commit never happened: the tables tell again."""
+        self._graph = None
 
     async def identify(
         self, session: AsyncSession, message: TrackletsEmbedded, taking: Taking
@@ -105,13 +123,28 @@ class Registrar:
         session.add_all(rows)
         await session.flush()
         resolved = [row for row in rows if row.person_id is not None]
+        if self._graph is None:
+            self._graph = await graph_of(
+                session, self._settings.graph, before=taking.revision - len(rows)
+            )
+        _saw(self._graph, resolved)
         tracks = await self._ready(session, message, taking)
-        verdicts = await self._recognise(session, message, tracks, taking)
+        verdicts = await self._recognise(session, message, tracks, taking, self._graph)
         for track, verdict in zip(tracks, verdicts, strict=True):
-            resolved += _give_person(track, verdict, taking)
+            if not self._waits(track, verdict, message):
+                resolved += _give_person(track, verdict, taking)
+                self._graph.learn(track.camera_id, track.start_us / SECOND_US, verdict.beliefs)
+                self._graph.known += verdict.person_id is None
+                _saw(self._graph, track.rows)
         taking.found += resolved
         await session.flush()
         return resolved
+
+    def _waits(self, track: WaitingTrack, verdict: Verdict, message: TrackletsEmbedded) -> bool:
+        """Whether a doubtful track that goes on is looked at for a while longer."""
+        ended_us = message.captured_us[-1] - int(self._settings.tracking.max_gap_s * SECOND_US)
+        doubtful = verdict.belief < self._settings.sure_belief
+        return doubtful and track.end_us >= ended_us and track.sights < self._settings.most_sights
 
     async def _trails(self, session: AsyncSession, message: TrackletsEmbedded) -> list[TrackletRow]:
         """The newest tracklet of every track that may go on in this clip."""
@@ -166,6 +199,7 @@ class Registrar:
         message: TrackletsEmbedded,
         tracks: Sequence[WaitingTrack],
         taking: Taking,
+        graph: CameraGraph,
     ) -> list[Verdict]:
         if not tracks:
             return []
@@ -177,8 +211,10 @@ class Registrar:
             answer = await space.search(track.looks.vector, NEIGHBOURS)
             near = [Candidate(hit.person_id, hit.similarity) for hit in answer.hits]
             near += _alike(track.looks, taking.found)
-            strangers.append(Stranger(near, await _beside(session, message.camera_id, track)))
-        return recognised(strangers, await self._belief(message), self._settings)
+            beside = await _beside(session, message.camera_id, track)
+            strangers.append(Stranger(near, beside))
+        belief = await self._belief(message)
+        return await asyncio.to_thread(_judged, tracks, strangers, graph, belief, self._settings)
 
     async def _belief(self, message: TrackletsEmbedded) -> Belief:
         """What the model's card makes of a similarity."""
@@ -187,6 +223,32 @@ class Registrar:
             card = (await asyncio.to_thread(self._store.load, name)).card
             self._beliefs[name] = belief_of(card)
         return self._beliefs[name]
+
+
+def _judged(
+    tracks: Sequence[WaitingTrack],
+    strangers: Sequence[Stranger],
+    graph: CameraGraph,
+    belief: Belief,
+    settings: IdentitySettings,
+) -> list[Verdict]:
+    """In two rounds: who they may be tells how pictures overlap, and that tells who they are."""
+    by_time = [graph.chances(it.camera_id, it.start_us / SECOND_US) for it in tracks]
+    verdicts: list[Verdict] = []
+    for _ in range(2):
+        for track, verdict in zip(tracks, verdicts, strict=False):
+            graph.suppose(track.camera_id, track.stands, verdict.beliefs)
+        placed = [
+            replace(stranger, chances=graph.placed(chances, track.camera_id, track.stands))
+            for track, stranger, chances in zip(tracks, strangers, by_time, strict=True)
+        ]
+        verdicts = recognised(placed, belief, settings)
+    return verdicts
+
+
+def _saw(graph: CameraGraph, rows: Sequence[TrackletRow]) -> None:
+    for row in rows:
+        graph.see(row.person_id or "", row.camera_id, stands_of(row), row.confidence)
 
 
 async def _beside(session: AsyncSession, camera_id: str, track: WaitingTrack) -> frozenset[str]:

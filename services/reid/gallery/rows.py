@@ -9,6 +9,7 @@ from ulid import ULID
 
 from services.reid.core.identity import Appearance
 from services.reid.core.looks import Looks
+from services.reid.core.overlap import Stand
 from services.reid.core.tracking import Step
 from services.reid.gallery.tables import How, TrackletRow
 from shared.clock import SECOND_US
@@ -56,6 +57,11 @@ def stored_appearance(row: TrackletRow) -> Appearance:
         for t, x, y, width, height in row.boxes
     )
     return Appearance(steps, looks_of(row))
+
+
+def stands_of(row: TrackletRow) -> list[Stand]:
+    """Where somebody's feet were, in the order of time."""
+    return [Stand.of(step.time_s, step.box) for step in stored_appearance(row).steps]
 
 
 def looks_of(stored: Tracklet | TrackletRow) -> Looks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -25,6 +26,8 @@ from shared.patience import OUTAGES
 from shared.topics import SIGHTINGS, partition_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from services.reid.core.identity import IdentitySettings
@@ -64,13 +67,12 @@ class GalleryWriter:
     def take_over(self, lease: Lease) -> None:
         """From now on this process writes, as long as the lease is its own."""
         self._lease = lease
+        self._registrar.unlearn()
 
     async def handle(self, message: TrackletsEmbedded, _: Delivery) -> Settlement:
         """Folds a clip's tracklets in their turn, or at once where their turn has passed: a worker
         that was slow is no reason to lose the people it saw, nor to owe the clip's outcome."""
-        taking = Taking(0)
-        async with self._database.writing() as session:
-            await self._begin(session, taking)
+        async with self._writing() as (session, taking):
             arrival = await self._fold.take(
                 session, message, lambda row: self._step(session, row, taking), now_us()
             )
@@ -90,9 +92,7 @@ class GalleryWriter:
 
     async def skip_gaps(self) -> None:
         """Goes on behind gaps that were waited for long enough."""
-        taking = Taking(0)
-        async with self._database.writing() as session:
-            await self._begin(session, taking)
+        async with self._writing() as (session, taking):
             await self._fold.skip_gaps(
                 session, lambda row: self._step(session, row, taking), now_us()
             )
@@ -108,11 +108,20 @@ class GalleryWriter:
                 log.warning("gaps_wait", error=str(error))
             await asyncio.sleep(every_s)
 
-    async def _begin(self, session: AsyncSession, taking: Taking) -> None:
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[tuple[AsyncSession, Taking]]:
+        """A transaction. What was learnt in one that failed is not kept."""
         if self._lease is None:
             raise RuntimeError("the gallery is written to under a lease only")
-        await self._lease.check(session)
-        taking.revision = await newest_revision(session)
+        whole = False
+        try:
+            async with self._database.writing() as session:
+                await self._lease.check(session)
+                yield session, Taking(await newest_revision(session))
+            whole = True
+        finally:
+            if not whole:
+                self._registrar.unlearn()
 
     async def _after(self, model_digest: str | None) -> None:
         """The next clip must find what this one has added."""

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.reid.core.identity import SAME_PERSON_SHARE
 from shared.model_store import IdentityPrior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from shared.inference import Array
-
-SAME_PERSON_SHARE = 0.05
-"""Of the pairs that a gallery really judges, those of one person: about one candidate in twenty of
-those whom time and place allow. Ours. Held-out pairs are weighted to this share."""
 
 NEWTON_STEPS = 50
 RIDGE = 1e-6

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from services.reid.core.identity import SAME_PERSON_SHARE
 from services.reid.embedder import RESIZED_HEIGHT, RESIZED_WIDTH
 from services.reid.models.msp_cnn import INPUT_HEIGHT, INPUT_WIDTH
-from services.reid.training.calibration import SAME_PERSON_SHARE
 from services.reid.training.export import INPUT, OUTPUT
 from services.reid.training.settings import MEAN, STD
 from shared.model_store import IdentityPrior, ModelCard, TensorSpec, sha256_of

@@ -17,7 +17,7 @@ from services.reid.core.looks import Looks
 from services.reid.core.tracking import Step
 from shared.messages import Box
 
-SETTINGS = IdentitySettings()
+SETTINGS = IdentitySettings(dressed_alike=0.0)
 BELIEF = Belief(slope=20.0, offset=-10.0)
 
 

@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from services.reid.core.identity import SAME_PERSON_SHARE
 from services.reid.models.msp_loss import Levels, MspLossSettings
 from services.reid.training.augmentation import erased, random_crops
-from services.reid.training.calibration import (
-    SAME_PERSON_SHARE,
-    cross_camera_pairs,
-    fit_identity_prior,
-)
+from services.reid.training.calibration import cross_camera_pairs, fit_identity_prior
 from services.reid.training.sampling import draw_pairs, epoch_batches
 from services.reid.training.schedule import learning_rate_at, work_of
 from services.reid.training.settings import Stage, TrainingSettings

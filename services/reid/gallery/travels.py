@@ -1,0 +1,47 @@
+"""The tables -> the camera graph: what the writer knew when it was stopped, near enough"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from services.reid.core.camera_graph import CameraGraph
+from services.reid.gallery.rows import stands_of
+from services.reid.gallery.tables import How, TrackletRow
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from services.reid.core.camera_graph import GraphSettings
+
+REMEMBERED = 20_000
+"""Tracklets from which the graph is learnt again: the newest (ours)."""
+
+
+async def graph_of(session: AsyncSession, settings: GraphSettings, *, before: int) -> CameraGraph:
+    """From tracklets of known persons up to a revision, in the order in which they came. The tables
+    have only who each was taken for, so that a verdict teaches here as much as it was believed, and
+    who else it might have been is lost. What a user said is believed wholly."""
+    query = (
+        select(TrackletRow)
+        .where(TrackletRow.person_id.is_not(None), TrackletRow.revision <= before)
+        .order_by(TrackletRow.id.desc())
+        .limit(REMEMBERED)
+    )
+    rows = list(reversed(list(await session.scalars(query))))
+    graph = CameraGraph(settings)
+    founded = {row.person_id for row in rows if row.how == How.NEW}
+    known = select(func.count(TrackletRow.person_id.distinct()))
+    graph.known = max((await session.scalar(known) or 0) - len(founded), 0)
+    for (camera_id, _), found in groupby(rows, key=lambda row: (row.camera_id, row.track_id)):
+        track = list(found)
+        first = track[0]
+        if first.how != How.CONTINUED:
+            beliefs = {} if first.how == How.NEW else {first.person_id or "": first.confidence}
+            graph.learn(camera_id, stands_of(first)[0].time_s, beliefs)
+            graph.known += first.how == How.NEW
+        for row in track:
+            graph.see(row.person_id or "", camera_id, stands_of(row), row.confidence)
+    return graph

@@ -1,0 +1,1 @@
+"""Real or simulated tracks -> the real gallery -> how well it told people apart."""
