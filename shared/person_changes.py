@@ -52,7 +52,7 @@ class ConfirmAsked(Why):
 
 class PersonChange(BaseModel):
     """A user's word on who is who. person_id: whose the sightings are by it; from_person_ids: whose
-    they were. sightings: how many it concerned.."""
+    they were. sightings: how many it concerned."""
 
     id: str
     kind: ChangeKind
