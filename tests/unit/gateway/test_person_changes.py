@@ -26,6 +26,7 @@ from shared.messages import (
     Sighting,
 )
 from shared.topics import EVENTS, SIGHTINGS
+from tests.unit.gateway.test_frames_api import picture
 
 ANNA, BEN, CARL = (name * 26 for name in "ABC")
 START = 1_700_000_000_000_000
@@ -179,6 +180,13 @@ async def test_a_key_for_one_camera_learns_nothing_of_persons_elsewhere(gateway,
     nowhere = await gateway.key("persons:read", "persons:search", cameras=[])
     history = await gateway.api.get(f"/v1/persons/{BEN}/history", headers=nowhere)
     assert (history.status_code, history.json()["code"]) == (403, "camera_denied")
+    search = await gateway.api.post(
+        "/v1/persons/search",
+        files={"image": ("crop.jpg", picture(1), "image/jpeg")},
+        data={"purpose": "to name no camera is not to ask for all"},
+        headers=nowhere,
+    )
+    assert (search.status_code, search.json()["code"]) == (403, "camera_denied")
 
 
 async def test_an_id_that_is_none_is_refused_before_anybody_is_asked(gateway):

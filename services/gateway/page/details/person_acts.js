@@ -1,4 +1,4 @@
-/** A person -> what a user may say: who else this is, who is somebody else, that all be forgotten. */
+/** A person -> what a user may say: who else they are, who is not them, that all be forgotten. */
 
 import { erase, get, picture as pictureOf, post } from "../floor/api.js";
 import { el, icon } from "../floor/element.js";
