@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import typer
 
+from services.synthetic.training.digits import evaluate_digits
 from services.synthetic.training.fleet import Fleet
 from services.synthetic.training.making import make
 from services.synthetic.training.pictures import read_pictures
@@ -127,6 +128,29 @@ def sample_command(
     if sheet:
         draw_sheet(images[:100], sheet, columns=min(len(classes) or SHEET_COLUMNS, SHEET_COLUMNS))
     print(f"{len(images)} images in {out}")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    model: Annotated[str, typer.Option(help="Name in the store.")],
+    data: Annotated[Path, typer.Option(help="MNIST's folder.")],
+    models: Annotated[Path, typer.Option(help="The store's folder.")] = Path("models"),
+    n: Annotated[int, typer.Option("--n", help="Images to make.", min=100)] = 10_000,
+    seed: int = 0,
+    sheet: Annotated[
+        Path | None, typer.Option(help="PNG: made images, each beside the nearest real one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Figures as the last line.")] = False,
+) -> None:
+    """Parzen-window log-likelihood of MNIST's test images, as the papers measure it; beside it what
+    real training images score, and whether made digits are those that were asked for."""
+    torch.set_num_threads(1)
+    found = evaluate_digits(ModelStore(models).load(model), data, count=n, seed=seed)
+    print(found.table)
+    if sheet is not None:
+        draw_sheet(found.beside_nearest(), sheet, columns=SHEET_COLUMNS)
+    if as_json:
+        print(json.dumps(found.figures))
 
 
 @app.command("ring")

@@ -2,7 +2,7 @@
 
 FILE.npz    images (N, H, W) or (N, H, W, C) uint8; labels (N,) and names `classes`, if any
 DIR/CLASS/*.png|jpg     a folder a class; or DIR/*.png|jpg, without classes
-DIR/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz     as MNIST comes
+DIR/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz     as MNIST comes; t10k-*: its test
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from services.synthetic.models.system import Batch
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg"})
-IDX = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
+IDX = ("images-idx3-ubyte.gz", "labels-idx1-ubyte.gz")
 IDX_HEADERS = (16, 8)
+TRAIN, TEST = "train", "t10k"
 
 LEAST = 2
 """Of the pictures of a data set: batch normalisation says nothing of one."""
@@ -84,8 +85,8 @@ def read_pictures(path: Path) -> Pictures:
     `empty_class`)."""
     if path.suffix == ".npz":
         found = _of_npz(path)
-    elif (path / IDX[0]).is_file():
-        found = _of_idx(path)
+    elif (path / f"{TRAIN}-{IDX[0]}").is_file():
+        found = of_idx(path)
     elif path.is_dir():
         found = _of_folder(path)
     else:
@@ -128,10 +129,14 @@ def _of_npz(path: Path) -> Pictures:
     return Pictures(path.stem, _channels_first(images), labels, tuple(map(str, names)))
 
 
-def _of_idx(folder: Path) -> Pictures:
+def of_idx(folder: Path, part: str = TRAIN) -> Pictures:
+    """MNIST's training or its test images. Raises Missing (`no_pictures`)."""
+    files = [folder / f"{part}-{name}" for name in IDX]
+    if missing := [file for file in files if not file.is_file()]:
+        raise Missing(f"there is no {missing[0]}", code="no_pictures")
     images, labels = (
-        np.frombuffer(gzip.decompress((folder / name).read_bytes()), np.uint8)[header:]
-        for name, header in zip(IDX, IDX_HEADERS, strict=True)
+        np.frombuffer(bytearray(gzip.decompress(file.read_bytes())), np.uint8)[header:]
+        for file, header in zip(files, IDX_HEADERS, strict=True)
     )
     side = int((len(images) // len(labels)) ** 0.5)
     numbers = labels.astype(np.int64)

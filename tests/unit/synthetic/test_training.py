@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
+from scipy.stats import multivariate_normal
 from typer.testing import CliRunner
 
 from services.synthetic.training.__main__ import app
+from services.synthetic.training.judge import Judge
+from services.synthetic.training.parzen import SIGMAS, log_densities, parzen_likelihood
 from services.synthetic.training.pictures import Pictures, read_pictures
 from services.synthetic.training.registry import SYSTEMS, entry_of
 from services.synthetic.training.ring import MODES, SAMPLES, covered, ring
@@ -218,3 +221,54 @@ def test_two_processes_learn_as_one():
     one, other = sorted(told, key=lambda process: process["rank"])
     assert one["gradient"] == other["gradient"] == pytest.approx((1 + 3) / 2)
     assert (one["leads"], other["leads"]) == (True, False)
+
+
+def test_one_made_image_is_a_gaussian_window():
+    made, points = np.zeros((1, 4), np.float32), np.array([[0, 0, 0, 0], [1, 0, 0, 0]], np.float32)
+    sigmas = np.array([0.5, 1.0])
+    wanted = [multivariate_normal(np.zeros(4), sigma**2).logpdf(points) for sigma in sigmas]
+    assert log_densities(made, points, sigmas) == pytest.approx(np.array(wanted), abs=1e-5)
+
+
+def test_many_made_images_are_the_mean_of_their_windows():
+    random = np.random.default_rng(0)
+    made, points = random.random((7, 3), np.float32), random.random((1203, 3), np.float32)
+    windows = [multivariate_normal(centre, 0.3**2).pdf(points) for centre in made]
+    (found,) = log_densities(made, points, np.array([0.3]))
+    assert found == pytest.approx(np.log(np.mean(windows, axis=0)), abs=1e-4)
+
+
+def test_the_window_is_chosen_on_validation_images_and_not_on_the_test():
+    random = np.random.default_rng(0)
+    made = random.normal(0.5, 0.2, (500, 4)).astype(np.float32)
+    near, far = made[:50] + 0.01, np.full((50, 4), 3.0, np.float32)
+    likely = parzen_likelihood(made, validation=near, test=far)
+    assert likely.sigma < 0.2
+    assert likely.mean < -100
+    assert parzen_likelihood(made, validation=far, test=near).sigma == SIGMAS[-1]
+
+
+def test_a_judge_reads_what_it_has_learnt():
+    images = np.zeros((40, 1, 8, 8), np.uint8)
+    labels = np.arange(40) % 2
+    for image, label in zip(images, labels, strict=True):
+        image[:, :, 4 * label : 4 * label + 4] = 200
+    judge = Judge(Pictures("halves", images, labels, ("left", "right")), steps=60)
+    assert judge.accuracy(images, labels) == 1.0
+    assert judge.accuracy(images, 1 - labels) == 0.0
+
+
+@pytest.mark.data
+def test_digits_are_evaluated_beside_real_ones(data, tmp_path):
+    folder = data("MNIST")
+    out = tmp_path / "models" / "digits"
+    small = ("--steps", 2, "--batch", 4, "--set", "features=4", "--workspace", tmp_path / "run")
+    done = command("train", "--system", "gan", "--data", folder, "--out", out, *small)
+    assert done.exit_code == 0, done.output
+    found = command("evaluate", "--model", "digits", "--models", out.parent, "--data", folder,
+                    "--n", 200, "--sheet", tmp_path / "nearest.png", "--json")  # fmt: skip
+    assert found.exit_code == 0, found.output
+    figures = json.loads(found.output.splitlines()[-1])
+    assert figures["read"] is None  # noise asks for no digit
+    assert figures["log_likelihood_of_real"] > figures["log_likelihood"] + 50
+    assert (tmp_path / "nearest.png").is_file()
