@@ -10,12 +10,14 @@ import ormsgpack
 import pytest
 from sqlalchemy import select
 
+from services.reid.core.camera_graph import GraphSettings
 from services.reid.core.identity import IdentitySettings
 from services.reid.gallery.faiss_gallery import FaissGallery
 from services.reid.gallery.schema import MIGRATIONS
 from services.reid.gallery.space import Space
 from services.reid.gallery.spaces import Spaces
 from services.reid.gallery.tables import How, LeaseRow, OriginRow, OutboxRow, TrackletRow
+from services.reid.gallery.travels import graph_of
 from services.reid.gallery.worker import GalleryWriter
 from shared.bus import Delivery
 from shared.database import Database, migrate_once
@@ -360,3 +362,57 @@ async def test_sightings_go_out_in_order_and_once(gallery):
         await asyncio.sleep(0)
     found = await gallery.bus.redis.xrange(SIGHTINGS.key(0))
     assert [PersonsSighted.unpack(fields[b"body"]).seq for _, fields in found] == list(range(5))
+
+
+async def test_somebody_in_two_views_at_once_is_one_person_in_both(gallery):
+    for n, name in enumerate(("anna", "ben", "carl", "dora")):
+        await gallery.take(
+            clip(n, tracklet(0, name, at(n), x=50)),
+            clip(n, tracklet(0, name, at(n), x=150, seed=n + 1), camera="square"),
+        )
+    # What is doubtful is looked at for longer: until everybody has gone.
+    for seq in (4, 5):
+        await gallery.take(clip(seq), clip(seq, camera="square"))
+    persons = await gallery.persons()
+    for n in range(4):
+        assert persons[f"gate/1/{n}/0"] == persons[f"square/1/{n}/0"] is not None
+    assert len(set(persons.values())) == 4
+
+
+async def test_a_doubtful_track_that_goes_on_waits_and_then_is_judged(gallery):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
+    faint = tracklet(0, "anna", at(0), x=150).model_copy(
+        update={"vector": (0.5 * looks("anna") + 0.85 * looks("mist")).astype("<f2").tobytes()}
+    )
+    await gallery.take(clip(0, faint, camera="square"))
+    assert (await gallery.persons())["square/1/0/0"] is None
+    await gallery.take(clip(1, camera="square"), clip(2, camera="square"))
+    assert (await gallery.persons())["square/1/0/0"] is not None
+
+
+async def test_a_start_learns_the_camera_graph_again_from_the_tables(gallery, tmp_path):
+    for n in range(6):
+        await gallery.take(
+            clip(n, tracklet(0, f"walker {n}", at(n), x=50)),
+            clip(
+                n,
+                *() if n == 0 else [tracklet(0, f"walker {n - 1}", at(n), x=150, seed=9)],
+                camera="door",
+            ),
+        )
+    learnt = gallery.writer._registrar._graph.travel_times("gate", "door")
+    async with gallery.database.reading() as session:
+        graph = await graph_of(session, GraphSettings(), before=10_000)
+    assert max(learnt, key=learnt.get) == 2.0
+    assert graph.travel_times("gate", "door") == {2.0: pytest.approx(learnt[2.0], rel=0.2)}
+    assert graph.known == 6
+
+
+async def test_what_was_learnt_in_a_transaction_that_failed_is_forgotten(gallery):
+    await gallery.take(clip(0, tracklet(0, "anna", at(0), x=50)))
+    assert gallery.writer._registrar._graph is not None
+    async with gallery.database.writing() as session:
+        (await session.get(LeaseRow, "gallery")).epoch += 1
+    with pytest.raises(LeaseLost):
+        await gallery.take(clip(1, tracklet(0, "ben", at(1), x=200)))
+    assert gallery.writer._registrar._graph is None

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import math
+from itertools import product
+
 import numpy as np
 import pytest
 
+from services.reid.core.camera_graph import Chances
 from services.reid.core.identity import (
     Appearance,
     Belief,
     Candidate,
     IdentitySettings,
     Stranger,
+    agreed,
     continued,
     recognised,
     ripe,
@@ -108,3 +113,59 @@ def test_belief_grows_with_likeness():
     beliefs = [BELIEF(similarity) for similarity in np.linspace(-1, 1, 9)]
     assert beliefs == sorted(beliefs)
     assert BELIEF(0.5) == pytest.approx(0.5)
+
+
+def exact(odds) -> np.ndarray:
+    """By all ways to pair strangers and persons."""
+    total, beliefs = 0.0, np.zeros_like(odds)
+    ways = product(range(-1, odds.shape[1]), repeat=odds.shape[0])
+    for way in ways:
+        taken = [column for column in way if column >= 0]
+        if len(set(taken)) == len(taken):
+            weight = math.prod(odds[row, column] for row, column in enumerate(way) if column >= 0)
+            total += weight
+            for row, column in enumerate(way):
+                if column >= 0:
+                    beliefs[row, column] += weight
+    return beliefs / total
+
+
+@pytest.mark.parametrize(
+    "odds",
+    [
+        [[3.0]],
+        [[3.0, 0.5, 8.0]],
+        [[400.0], [150.0]],
+        [[400.0, 270.0], [600.0, 0.1]],
+        [[1.0, 2.0, 0.3], [0.5, 5.0, 4.0], [0.0, 2.0, 9.0]],
+    ],
+    ids=["one", "one of three", "two for one", "one makes room", "three for three"],
+)
+def test_beliefs_that_exclude_each_other_are_those_of_all_ways_to_pair(odds):
+    odds = np.array(odds)
+    assert agreed(odds) == pytest.approx(exact(odds), abs=0.06)
+
+
+def test_beliefs_in_nobody_or_one_are_exact():
+    assert agreed(np.array([[3.0, 1.0]])) == pytest.approx(np.array([[0.6, 0.2]]))
+    assert agreed(np.zeros((2, 0))).shape == (2, 0)
+
+
+def test_no_likeness_is_surer_than_people_dressed_alike_allow():
+    assert BELIEF.evidence(0.5) == pytest.approx(19.0), "even odds, where one in twenty is"
+    assert BELIEF.evidence(0.99, dressed_alike=0.02) == pytest.approx(50.0, rel=0.01)
+    assert BELIEF.evidence(0.0, dressed_alike=0.02) < 0.01
+
+
+def test_time_and_place_speak_where_looks_do_not():
+    chances = Chances({"anna": 0.3, "twin": 0.001}, others=0.001, nobody=0.5)
+    stranger = Stranger([Candidate("anna", 0.6), Candidate("twin", 0.62)], chances=chances)
+    (verdict,) = recognised([stranger], BELIEF, IdentitySettings())
+    assert verdict.person_id == "anna"
+    assert verdict.beliefs["anna"] > 0.9 > 0.1 > verdict.beliefs["twin"]
+
+
+def test_between_two_known_people_the_likelier_one_is_taken_however_unsure():
+    (verdict,) = recognised([stranger(anna=0.8, ben=0.79)], BELIEF, SETTINGS)
+    assert verdict.person_id == "anna"
+    assert 0.5 < verdict.belief < 0.6
