@@ -18,8 +18,8 @@ class ReidSettings(FloorSettings):
     does beside answering REST: `embed` (as many processes as you like), `gallery` (one writes, the
     others stand by). reid_detector: background, or yolox with detector_model, its ONNX file.
     detect_every: people are looked for in every so manieth owned frame of a clip.
-    min_belief: of a match by appearance, from which it counts. min_quality: of a crop, below which
-    it says nothing about who it is.
+    min_belief: that somebody is a known person rather than nobody known, from which they are taken
+    for them. min_quality: of a crop, below which it says nothing about who it is.
     qdrant_url: of a Qdrant cluster that holds the gallery; empty: it lies in this process's memory.
     qdrant_shards, qdrant_replicas: of the collections that are made there.
     """
