@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from services.synthetic.models.ptgan import standing_person
 from services.synthetic.models.system import Moment
+from services.synthetic.models.translation import Translator
 from services.synthetic.training.making import make
 from services.synthetic.training.pictures import Pictures
 from services.synthetic.training.registry import SYSTEMS
@@ -17,6 +19,7 @@ from services.synthetic.training.settings import TrainingSettings
 from services.synthetic.training.shipping import Provenance, ship
 from services.synthetic.training.trainer import CHECKPOINT, LOG, Trainer
 
+TRANSLATOR = {"channels": 1, "height": 16, "width": 16, "features": 4, "blocks": 1}
 SMALL = {
     "gan": {"height": 8, "width": 8, "noise": 6, "features": 8},
     "saae": {
@@ -28,19 +31,23 @@ SMALL = {
         "reconstruction_steps": 3,
         "discriminator_steps": 2,
     },
+    "camstyle": TRANSLATOR,
+    "ptgan": TRANSLATOR,
+    "spgan": TRANSLATOR,
+    "stargan": TRANSLATOR | {"classes": 3},
 }
 STEPS = 8  # more than the phases of any small system take to begin
 
 every_system = pytest.mark.parametrize("name", SYSTEMS)
 
 
-def stripes(count: int = 24) -> Pictures:
-    """Three classes: bright above, bright below, bright in the middle; each of some brightness."""
+def stripes(count: int = 24, side: int = 8) -> Pictures:
+    """Three classes: bright above, bright in the middle, bright below; each of some brightness."""
     random = np.random.default_rng(0)
     labels = np.arange(count) % 3
-    images = np.full((count, 1, 8, 8), 30, np.uint8)
+    images = np.full((count, 1, side, side), 30, np.uint8)
     for image, label, light in zip(images, labels, random.integers(120, 250, count), strict=True):
-        image[:, 3 * label : 3 * label + 2] = light
+        image[:, 3 * side * label // 8 : (3 * label + 2) * side // 8] = light
     return Pictures("stripes", images, labels.astype(np.int64), ("above", "middle", "below"))
 
 
@@ -50,7 +57,8 @@ def small(name: str, folder: Path, *, steps: int = STEPS, seed: int = 0, **chang
     settings = entry.settings_of(SMALL[name] | changes)
     training = TrainingSettings(steps=steps, batch=6, average=0.5, seed=seed)
     identity = {"system": name}
-    return Trainer(entry.build(settings), stripes(), training, folder, identity=identity)
+    pictures = stripes(side=SMALL[name]["height"])
+    return Trainer(entry.build(settings), pictures, training, folder, identity=identity)
 
 
 def trained(name: str, folder: Path, **changes) -> Trainer:
@@ -70,7 +78,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 @every_system
 def test_a_phase_moves_its_own_networks_and_no_others(name, tmp_path):
     trainer = small(name, tmp_path)
-    system, pictures = trainer.system, stripes()
+    system, pictures = trainer.system, stripes(side=SMALL[name]["height"])
     for number, phase in enumerate(system.phases):
         own = {id(weight) for network in phase.trains for weight in network.parameters()}
         before = {key: value.clone() for key, value in system.named_parameters()}
@@ -112,10 +120,12 @@ def test_what_is_shipped_makes_what_the_network_makes(name, tmp_path):
     model = ship(trainer, tmp_path / "models" / "small", Provenance("stripes", "train", "test"))
     assert model.card.metrics["export_difference"] <= 1e-4
     assert model.card.settings["system"] == name
-    images, labels = make(model, 7, seed=3, pictures=stripes())
-    again, _ = make(model, 7, seed=3, pictures=stripes())
-    others, _ = make(model, 7, seed=4, pictures=stripes())
-    assert images.shape == (7, 1, 8, 8)
+    side = SMALL[name]["height"]
+    pictures = stripes(side=side)
+    images, labels = make(model, 7, seed=3, pictures=pictures)
+    again, _ = make(model, 7, seed=3, pictures=pictures)
+    others, _ = make(model, 7, seed=4, pictures=pictures)
+    assert images.shape == (7, 1, side, side)
     assert images.dtype == np.uint8
     assert labels.shape == (7,)
     assert (images == again).all()
@@ -126,9 +136,9 @@ def test_what_is_shipped_makes_what_the_network_makes(name, tmp_path):
 def test_bf16_goes_the_same_way(name, tmp_path):
     entry = SYSTEMS[name]
     settings = TrainingSettings(steps=6, batch=6, precision="bf16")
-    trainer = Trainer(
-        entry.build(entry.settings_of(SMALL[name])), stripes(), settings, tmp_path, identity={}
-    )
+    system = entry.build(entry.settings_of(SMALL[name]))
+    pictures = stripes(side=SMALL[name]["height"])
+    trainer = Trainer(system, pictures, settings, tmp_path, identity={})
     trainer.run(lambda _: None)
     assert (tmp_path / CHECKPOINT).is_file()
 
@@ -158,3 +168,57 @@ def test_saae_gives_an_image_back_and_keeps_the_content_it_was_given(tmp_path):
     assert float((back - images).square().mean()) < 0.01
     rows = torch.stack([turned[:, 0, top : top + 2].mean(dim=(1, 2)) for top in (0, 3, 6)])
     assert (rows.argmax(dim=0).numpy() == pictures.labels).mean() > 0.9
+
+
+def test_a_translator_begins_as_the_identity():
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 16, 8) * 0.9 + 0.05
+    assert torch.allclose(Translator(3, 4, 1)(images), images, atol=1e-5)
+
+
+def test_a_translation_takes_the_other_cameras_look_and_keeps_what_is_shown(tmp_path):
+    """Camera c2 is darker than c1: what is translated gets darker, its stripe stays where it is."""
+    pictures = stripes(48, side=16)
+    cameras = np.arange(48) // 24
+    images = np.where(cameras[:, None, None, None] == 1, pictures.images // 2, pictures.images)
+    pair = Pictures("pair", images.astype(np.uint8), cameras.astype(np.int64), ("c1", "c2"))
+    entry = SYSTEMS["camstyle"]
+    torch.manual_seed(0)
+    system = entry.build(entry.settings_of(TRANSLATOR | {"features": 8, "learning_rate": 2e-3}))
+    training = TrainingSettings(steps=150, batch=8, average=0)
+    Trainer(system, pair, training, tmp_path, identity={}).run(lambda _: None)
+    source = torch.from_numpy(pair.images[:24]).float() / 255
+    with torch.no_grad():
+        made = system.maker.eval()(source)
+    wanted = source / 2
+    assert float((made - wanted).abs().mean()) < 0.5 * float((source - wanted).abs().mean())
+    bands = torch.stack([made[:, 0, top : top + 4].mean(dim=(1, 2)) for top in (0, 6, 12)])
+    assert (bands.argmax(dim=0).numpy() == pictures.labels[:24]).all()
+
+
+def test_the_person_is_in_the_middle_of_the_mask():
+    mask = standing_person(64, 32)
+    assert float(mask[32, 16]) > 0.99
+    assert float(mask[[0, 0, -1, -1], [0, -1, 0, -1]].max()) < 0.01
+    assert 0.3 < float(mask.mean()) < 0.6
+
+
+def test_ptgans_loss_sees_the_person_and_not_what_is_behind():
+    system = SYSTEMS["ptgan"].build(SYSTEMS["ptgan"].settings_of(TRANSLATOR))
+    image = torch.full((1, 1, 16, 16), 0.5)
+    behind, before = image.clone(), image.clone()
+    behind[..., 0, :2] = 1.0
+    before[..., 8, 7:9] = 1.0
+    losses = [system.also(image, image, image, one)["foreground"] for one in (behind, before)]
+    assert losses[0] < 0.05 * losses[1]
+
+
+def test_spgans_pairs_cost_what_their_distances_say():
+    """Unit vectors: the same costs nothing, opposite ones are as far apart as the margin asks."""
+    system = SYSTEMS["spgan"].build(SYSTEMS["spgan"].settings_of(TRANSLATOR))
+    east, north = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    system.siamese = torch.nn.Identity()
+    assert float(system._pairs(east, -east, -east, east)) == pytest.approx(0.0, abs=1e-5)
+    # Both translations are a right angle away (2 + 2), the sites as well (2 (2 - sqrt 2)^2).
+    apart = float(system._pairs(east, north, east, north))
+    assert apart == pytest.approx((4 + 2 * (2 - 2**0.5) ** 2) / 3, abs=1e-5)

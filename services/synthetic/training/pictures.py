@@ -1,13 +1,15 @@
 """Data sets -> labelled pictures in memory, and batches of them.
 
-FILE.npz    images (N, H, W) or (N, H, W, C) uint8; labels (N,) and names `classes`, if any
-DIR/CLASS/*.png|jpg     a folder a class; or DIR/*.png|jpg, without classes
-DIR/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz     as MNIST comes; t10k-*: its test
+- FILE.npz: images (N, H, W) or (N, H, W, C) uint8; labels (N,) and names `classes`, if any.
+- DIR/CLASS/*.png|jpg: a folder a class.
+- DIR/*.png|jpg: without classes; where all names are Market-1501's, a class is a camera.
+- DIR/train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz: as MNIST comes; t10k-* are its test.
 """
 
 from __future__ import annotations
 
 import gzip
+import re
 import zipfile
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,6 +34,8 @@ IMAGES = frozenset({".png", ".jpg", ".jpeg"})
 IDX = ("images-idx3-ubyte.gz", "labels-idx1-ubyte.gz")
 IDX_HEADERS = (16, 8)
 TRAIN, TEST = "train", "t10k"
+
+MARKET_CAMERA = re.compile(r"-?\d+_(c\d+)s\d")
 
 LEAST = 2
 """Of the pictures of a data set: batch normalisation says nothing of one."""
@@ -62,18 +66,32 @@ class Pictures:
 
     def batch(self, count: int, random: torch.Generator) -> Batch:
         """Drawn evenly, on the generator's device: images, labels, and contents, the templates of
-        the labels."""
-        drawn = torch.randint(len(self), (count,), generator=random, device=random.device)
-        rows = drawn.cpu().numpy()
+        the labels; a and b: images of the first and of the second class, where there are two."""
+        device = random.device
+        rows = _drawn(len(self), count, random)
         labels = self.labels[rows]
-        return {
-            "images": _pixels(self.images[rows], random.device),
-            "labels": torch.from_numpy(labels).to(random.device),
-            "contents": _pixels(self.templates[labels], random.device),
+        batch = {
+            "images": _pixels(self.images[rows], device),
+            "labels": torch.from_numpy(labels).to(device),
+            "contents": _pixels(self.templates[labels], device),
         }
+        for name, own in zip("ab", self._rows_by_class[:2], strict=False):
+            batch[name] = _pixels(self.images[own[_drawn(len(own), count, random)]], device)
+        return batch
+
+    @cached_property
+    def _rows_by_class(self) -> list[NDArray[np.intp]]:
+        return [np.flatnonzero(self.labels == label) for label in range(len(self.classes))]
 
     def chosen(self, rows: NDArray[np.integer]) -> Pictures:
         return replace(self, images=self.images[rows], labels=self.labels[rows])
+
+
+def _drawn(among: int, count: int, random: torch.Generator) -> NDArray[np.int64]:
+    drawn: NDArray[np.int64] = (
+        torch.randint(among, (count,), generator=random, device=random.device).cpu().numpy()
+    )
+    return drawn
 
 
 def _pixels(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
@@ -145,18 +163,21 @@ def of_idx(folder: Path, part: str = TRAIN) -> Pictures:
 
 
 def _of_folder(folder: Path) -> Pictures:
-    classes = sorted(one.name for one in folder.iterdir() if one.is_dir())
+    folders = sorted(one for one in folder.iterdir() if one.is_dir()) or [folder]
     files = [
-        (file, label)
-        for label, name in enumerate(classes or ["."])
-        for file in sorted((folder / name).iterdir())
-        if file.suffix.lower() in IMAGES
+        file for one in folders for file in sorted(one.iterdir()) if file.suffix.lower() in IMAGES
     ]
     if not files:
         raise Missing(f"there are no .png or .jpg pictures in {folder}", code="no_pictures")
-    images = _of_one_size([decode(file.read_bytes(), "rgb") for file, _ in files])
-    labels = np.array([label for _, label in files], np.int64)
-    return Pictures(folder.resolve().name, _channels_first(images), labels, tuple(classes))
+    images = _of_one_size([decode(file.read_bytes(), "rgb") for file in files])
+    cameras = [MARKET_CAMERA.match(file.name) for file in files]
+    if folders != [folder]:
+        names = [file.parent.name for file in files]
+    else:
+        names = [camera[1] if camera else "" for camera in cameras] if all(cameras) else []
+    classes = tuple(sorted({*names, *(one.name for one in folders if one != folder)}))
+    labels = np.array([classes.index(name) for name in names] or [0] * len(files), np.int64)
+    return Pictures(folder.resolve().name, _channels_first(images), labels, classes)
 
 
 def _of_one_size(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from services.synthetic.models.camstyle import CamStyle, CamStyleSettings
 from services.synthetic.models.gan import Gan, GanSettings
+from services.synthetic.models.ptgan import PtGan, PtGanSettings
 from services.synthetic.models.saae import Saae, SaaeSettings
+from services.synthetic.models.spgan import SpGan, SpGanSettings
+from services.synthetic.models.stargan import StarGan, StarGanSettings
 from shared.errors import Malformed, Missing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from services.synthetic.models.system import System
 
@@ -20,8 +24,9 @@ if TYPE_CHECKING:
 class Entry(NamedTuple):
     """A system, and the frozen dataclass that it is built of."""
 
-    system: type[Gan] | type[Saae]
+    system: type[System]
     settings: type[Any]
+    build: Callable[[Any], System]
 
     def settings_of(self, changes: Mapping[str, Any]) -> Any:
         """The defaults but for some fields, which may be words.
@@ -54,13 +59,14 @@ class Entry(NamedTuple):
             "settings": self.defaults,
         }
 
-    def build(self, settings: Any) -> System:
-        return self.system(settings)
-
 
 SYSTEMS: dict[str, Entry] = {
-    Gan.NAME: Entry(Gan, GanSettings),
-    Saae.NAME: Entry(Saae, SaaeSettings),
+    Gan.NAME: Entry(Gan, GanSettings, Gan),
+    Saae.NAME: Entry(Saae, SaaeSettings, Saae),
+    CamStyle.NAME: Entry(CamStyle, CamStyleSettings, CamStyle),
+    StarGan.NAME: Entry(StarGan, StarGanSettings, StarGan),
+    PtGan.NAME: Entry(PtGan, PtGanSettings, PtGan),
+    SpGan.NAME: Entry(SpGan, SpGanSettings, SpGan),
 }
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from services.synthetic.models.system import System
     from services.synthetic.training.trainer import Trainer
 
-OUTPUT = "images"
+OUTPUT = "made"
 TOLERANCE = 1e-4
 """Greatest difference of a pixel in [0, 1]: a fortieth of a gray level of 8 bits."""
 
@@ -49,6 +49,7 @@ def ship(trainer: Trainer, folder: Path, provenance: Provenance) -> StoredModel:
     name, first = next(iter(inputs.items()))
     settings = {
         "system": system.NAME,
+        "inputs": list(inputs),
         **asdict(system.settings),  # type: ignore[call-overload]
         "training": trainer.settings.model_dump(mode="json"),
     }

@@ -30,13 +30,15 @@ if TYPE_CHECKING:
     from services.synthetic.training.settings import TrainingSettings
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
+LEAST_CLASSES = 2
 
 
 class Trainer:
     """One training, kept in a folder: checkpoint.pt, and log.jsonl with every loss of every phase.
 
     identity: what the run must be the same in to be resumed: its system and settings, as JSON.
-    Raises Conflict (`other_settings`) where the folder holds another run.
+    Raises Conflict (`other_settings`) where the folder holds another run, Malformed
+    (`too_few_classes`) where the system needs several and the pictures are of one.
     """
 
     def __init__(
@@ -49,6 +51,12 @@ class Trainer:
         identity: Mapping[str, Any],
         fleet: Fleet | None = None,
     ) -> None:
+        if system.NEEDS - {"images"} and len(pictures.classes) < LEAST_CLASSES:
+            raise Malformed(
+                f"{system.NAME} needs pictures of {LEAST_CLASSES} classes or more;"
+                f" {pictures.name} has {len(pictures.classes)}",
+                code="too_few_classes",
+            )
         self._fleet = fleet or Fleet()
         self.system = system.to(self._fleet.device)
         self.settings = settings

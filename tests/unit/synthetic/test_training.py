@@ -60,6 +60,15 @@ def test_a_folder_of_classes_is_read_at_one_size(tmp_path):
     assert (found.images == 90).all()
 
 
+def test_crops_named_as_markets_are_of_their_cameras(tmp_path):
+    for name in ("0002_c1s1_000451_03.jpg", "0002_c3s2_1_00.jpg", "-1_c3s1_2_00.jpg"):
+        cv2.imwrite(str(tmp_path / name), np.full((8, 4, 3), 90, np.uint8))
+    found = read_pictures(tmp_path)
+    assert (found.classes, found.labels.tolist()) == (("c1", "c3"), [1, 0, 1])
+    cv2.imwrite(str(tmp_path / "other.jpg"), np.full((8, 4, 3), 90, np.uint8))
+    assert read_pictures(tmp_path).classes == ()
+
+
 def test_mnists_own_files_are_read(tmp_path):
     images = bytes(16) + np.arange(3 * 4, dtype=np.uint8).tobytes()
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
@@ -150,6 +159,15 @@ def test_a_folder_with_another_run_is_not_overwritten(tmp_path):
     with pytest.raises(Conflict) as refused:
         gan(tmp_path, features=8)
     assert refused.value.code == "other_settings"
+
+
+def test_a_translator_needs_two_classes(tmp_path):
+    pictures = read_pictures(write_npz(tmp_path / "x.npz", labels=(), classes=()))
+    entry = entry_of("camstyle")
+    system = entry.build(entry.settings_of({"channels": 1, "height": 8, "width": 8}))
+    with pytest.raises(Malformed) as refused:
+        Trainer(system, pictures, TrainingSettings(), tmp_path / "run", identity={})
+    assert refused.value.code == "too_few_classes"
 
 
 def test_a_training_that_diverges_stops_and_says_where(tmp_path):

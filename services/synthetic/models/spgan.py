@@ -1,0 +1,99 @@
+"""Pictures of one site -> another site's style, each still unlike everybody there: SPGAN (Deng et
+al., "Image-Image Domain Adaptation with Preserved Self-Similarity and Domain-Dissimilarity for
+Person Re-identification", CVPR 2018).
+
+A CycleGAN and a siamese network, which learns in a phase of its own: a picture and its translation
+are a positive pair, pictures of the two sites a negative one. The loss of a pair (eq. 3 and 4):
+
+    (1 - i) max(0, m - d)^2 + i d^2,    d the Euclidean distance of unit vectors, m = 2
+
+and their sum is divided by three, one share a pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import normalize, relu
+
+from services.synthetic.models.camstyle import CamStyle, CamStyleSettings
+from services.synthetic.models.system import Adam, Batch, Losses, Moment, Phase
+from services.synthetic.models.translation import LEAK
+
+EMBEDDING = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpGanSettings(CamStyleSettings):
+    """likeness: weight of the siamese network's loss in the translators', the paper's 2. margin: m,
+    the greatest distance that unit vectors can have."""
+
+    likeness: float = 2.0
+    margin: float = 2.0
+
+
+class Siamese(nn.Module):
+    """(B, C, H, W) -> (B, 64) of unit length: four convolutions and two linear layers."""
+
+    def __init__(self, settings: SpGanSettings) -> None:
+        super().__init__()
+        widths = [settings.channels, *(settings.features * n for n in (1, 2, 4, 4))]
+        layers: list[nn.Module] = []
+        for channels_in, channels_out in pairwise(widths):
+            layers += [
+                nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1),
+                nn.LeakyReLU(LEAK),
+            ]
+        self.layers = nn.Sequential(
+            *layers,
+            nn.AdaptiveMaxPool2d(1),
+            nn.Flatten(),
+            nn.Linear(widths[-1], 2 * EMBEDDING),
+            nn.LeakyReLU(LEAK),
+            nn.Linear(2 * EMBEDDING, EMBEDDING),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return normalize(self.layers(images), dim=1)
+
+
+class SpGan(CamStyle):
+    NAME: ClassVar[str] = "spgan"
+    PAPER: ClassVar[str] = (
+        "Deng et al., Image-Image Domain Adaptation with Preserved Self-Similarity and"
+        " Domain-Dissimilarity for Person Re-identification, CVPR 2018"
+    )
+    settings: SpGanSettings
+
+    def __init__(self, settings: SpGanSettings) -> None:
+        super().__init__(settings)
+        self.siamese = Siamese(settings)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        compare = Phase(
+            name="compare",
+            trains=(self.siamese,),
+            losses=self.compare,
+            optimiser=Adam(learning_rate=self.settings.learning_rate),
+        )
+        return (*super().phases, compare)
+
+    def compare(self, batch: Batch, moment: Moment) -> Losses:
+        a, b = batch["a"], batch["b"]
+        return {"pairs": self._pairs(a, b, self.to_a(b), self.to_b(a))}
+
+    def also(self, a: Tensor, b: Tensor, made_a: Tensor, made_b: Tensor) -> Losses:
+        return {"likeness": self.settings.likeness * self._pairs(a, b, made_a, made_b)}
+
+    def _pairs(self, a: Tensor, b: Tensor, made_a: Tensor, made_b: Tensor) -> Tensor:
+        of_a, of_b = self.siamese(a), self.siamese(b)
+        alike = [(of_a, self.siamese(made_b)), (of_b, self.siamese(made_a))]
+        near = sum((one - other).square().sum(dim=1).mean() for one, other in alike)
+        apart = ((of_a - of_b).square().sum(dim=1) + 1e-12).sqrt()
+        far = relu(self.settings.margin - apart).square().mean()
+        loss: Tensor = (near + 2 * far) / 3
+        return loss
