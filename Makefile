@@ -23,10 +23,11 @@ $(VENV)/.installed-dev: tests/oracles.txt
 demo: $(VENV)/.installed-run
 	@$(BIN)/python -m services.embedded demo
 
-# Unit tests first, side by side, each on one core; then, one by one, those that need the machine.
+# First what computes, side by side, each test on one core; then, one by one, what needs the machine.
+SIDE_BY_SIDE := tests/unit tests/models
 test: $(VENV)/.installed-dev
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --numprocesses=logical --maxprocesses=4 --dist=loadfile; unit=$$?; \
-	 $(BIN)/python -m pytest --ignore=tests/unit && exit $$unit
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) --numprocesses=logical --maxprocesses=4 --dist=loadfile; first=$$?; \
+	 $(BIN)/python -m pytest $(addprefix --ignore=,$(SIDE_BY_SIDE)) && exit $$first
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check .
