@@ -63,6 +63,7 @@ class GalleryWriter:
             "tracklets", database, cursors=TrackletCursorRow, outcomes=TrackletOutcomeRow
         )
         self._lease: Lease | None = None
+        self._left_at = 0
 
     def take_over(self, lease: Lease) -> None:
         """From now on this process writes, as long as the lease is its own."""
@@ -110,14 +111,19 @@ class GalleryWriter:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[tuple[AsyncSession, Taking]]:
-        """A transaction. What was learnt in one that failed is not kept."""
+        """A transaction. What was learnt in one that failed is not kept, nor what was learnt of
+        people about whom others have changed the tables since: a user merged or forgot them."""
         if self._lease is None:
             raise RuntimeError("the gallery is written to under a lease only")
         whole = False
         try:
             async with self._database.writing() as session:
                 await self._lease.check(session)
-                yield session, Taking(await newest_revision(session))
+                taking = Taking(await newest_revision(session))
+                if taking.revision != self._left_at:
+                    self._registrar.unlearn()
+                yield session, taking
+            self._left_at = taking.revision
             whole = True
         finally:
             if not whole:

@@ -137,6 +137,22 @@ async def test_who_comes_after_a_merge_is_the_survivor_and_a_redelivery_brings_n
     assert people["ben"] not in persons.values()
 
 
+async def test_the_writer_remembers_nobodys_ways_whom_a_user_has_merged_away_or_forgotten(
+    gallery, people, regrouping, forgetting
+):
+    def remembered():
+        return set(gallery.writer._registrar._graph._last)
+
+    assert remembered() == set(people.values())
+    await regrouping.merge(people["anna"], {people["ben"]}, DEED)
+    await gallery.take(clip(1, tracklet(0, "carl", at(1), x=400)))
+    carl = (await gallery.persons())["gate/1/1/0"]
+    assert remembered() == {people["anna"], carl}
+    await forgetting.forget_person(people["anna"], None)
+    await gallery.take(clip(2, tracklet(0, "dora", at(2), x=600)))
+    assert people["anna"] not in remembered()
+
+
 async def test_what_has_continued_a_moved_track_goes_back_with_it_and_others_stay(
     gallery, people, regrouping
 ):
