@@ -19,7 +19,7 @@ import numpy as np
 from services.reid.core.overlap import Overlap, Stand, together
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 GAPS_S = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0)
 """Edges of the travel times that are counted together; the first class is that of people who are
@@ -156,6 +156,16 @@ class CameraGraph:
         """Who somebody may be who appears: enough to find out how pictures overlap."""
         for person_id, belief in beliefs.items():
             self._compare(self._last.get(person_id, {}), camera_id, stands, belief)
+
+    @property
+    def remembered(self) -> frozenset[str]:
+        """Whose last ways are known."""
+        return frozenset(self._last)
+
+    def keep(self, persons: Collection[str]) -> None:
+        """Of these alone. What was counted of others stays counted: it names nobody."""
+        for person_id in self.remembered.difference(persons):
+            del self._last[person_id]
 
     def travel_times(self, came_from: str, camera_id: str) -> Mapping[float, float]:
         """Arrivals that were counted, by the upper edge of their class in seconds."""

@@ -23,7 +23,7 @@ from services.reid.gallery.belief import belief_of
 from services.reid.gallery.gallery import is_sound
 from services.reid.gallery.rows import appearance_of, looks_of, row_of, stands_of, stored_appearance
 from services.reid.gallery.tables import How, TrackletRow
-from services.reid.gallery.travels import graph_of
+from services.reid.gallery.travels import graph_of, living
 from shared.clock import SECOND_US
 
 if TYPE_CHECKING:
@@ -102,6 +102,11 @@ class Registrar:
     def unlearn(self) -> None:
         """What was learnt since the last commit never happened: the tables tell again."""
         self._graph = None
+
+    async def heed_others(self, session: AsyncSession) -> None:
+        """Others have changed the tables: whom a user merged away or forgot, nobody remembers."""
+        if self._graph is not None:
+            self._graph.keep(await living(session, self._graph.remembered))
 
     async def identify(
         self, session: AsyncSession, message: TrackletsEmbedded, taking: Taking

@@ -111,8 +111,7 @@ class GalleryWriter:
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[tuple[AsyncSession, Taking]]:
-        """A transaction. What was learnt in one that failed is not kept, nor what was learnt of
-        people about whom others have changed the tables since: a user merged or forgot them."""
+        """A transaction. What was learnt in one that failed is not kept."""
         if self._lease is None:
             raise RuntimeError("the gallery is written to under a lease only")
         whole = False
@@ -121,7 +120,7 @@ class GalleryWriter:
                 await self._lease.check(session)
                 taking = Taking(await newest_revision(session))
                 if taking.revision != self._left_at:
-                    self._registrar.unlearn()
+                    await self._registrar.heed_others(session)
                 yield session, taking
             self._left_at = taking.revision
             whole = True
