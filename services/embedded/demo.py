@@ -21,12 +21,13 @@ from services.embedded.scorecard import (
     TruePerson,
     judge_alerts,
     judge_trajectories,
+    looked_at,
 )
 from services.ingest.pusher import Push, Pusher
 from shared.images import encode_jpeg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from services.embedded.supervision import EmbeddedCity
     from services.synthetic.city.city import City, CityCamera
@@ -160,8 +161,8 @@ class Demo:
     async def scorecard(self) -> Scorecard:
         """What was found, judged by the city's own truth."""
         alerts = [self._alert(item) for item in await self._pages("/v1/alerts", kind="anomaly")]
-        looks, truth = self._truth()
         seen = self._seen(await self._pages("/v1/sightings"))
+        looks, truth = self._truth(seen)
         seconds = self._city.time_s(self._city.frames - 1)
         return Scorecard(
             seconds=seconds,
@@ -180,13 +181,15 @@ class Demo:
             opened_s=self._city_time(item["opened_at"]),
         )
 
-    def _truth(self) -> tuple[list[Look], dict[Look, list[TruePerson]]]:
-        """The frames at which the re-ID service looks for people, and who is there."""
+    def _truth(self, seen: Collection[Look]) -> tuple[list[Look], dict[Look, list[TruePerson]]]:
+        """The frames at which the re-ID service looked for people, and who is there."""
         looks: list[Look] = []
         truth: dict[Look, list[TruePerson]] = {}
         for feed in self._feeds:
-            for index in feed.accepted[::DETECT_EVERY]:
-                look = (feed.camera.id, round(self._city.time_s(index), 3))
+            index_at = {round(self._city.time_s(index), 3): index for index in feed.accepted}
+            times = {time_s for camera_id, time_s in seen if camera_id == feed.camera.id}
+            for time_s in looked_at(list(index_at), times, every=DETECT_EVERY):
+                index, look = index_at[time_s], (feed.camera.id, time_s)
                 looks.append(look)
                 truth[look] = [
                     TruePerson(

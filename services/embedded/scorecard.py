@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from services.synthetic.city.truth import AnomalyInterval
 
@@ -42,6 +42,20 @@ class SeenPerson(NamedTuple):
 
 Look = tuple[str, float]
 """A camera and a time in seconds of the city: a frame at which people were looked for."""
+
+
+def looked_at(analysed: Sequence[float], seen: Collection[float], *, every: int) -> list[float]:
+    """Which analysed frames of a camera were searched for people, by their times.
+
+    Where somebody was seen, there was a look; before, between and after, every so manieth frame is
+    one. That is so in any clip, but a clip that was cut short, as when footage comes slower than
+    its clock, begins the count anew.
+    """
+    known = [place for place, time_s in enumerate(analysed) if time_s in seen] or [0]
+    places = set(range(known[0], -1, -every))
+    for place, following in zip(known, [*known[1:], len(analysed)], strict=True):
+        places.update(range(place, following, every))
+    return [analysed[place] for place in sorted(places) if place < len(analysed)]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from services.embedded.scorecard import (
     TruePerson,
     judge_alerts,
     judge_trajectories,
+    looked_at,
 )
 from services.synthetic.city.truth import AnomalyInterval, AnomalyKind
 
@@ -91,3 +92,17 @@ def test_the_hidden_are_neither_missed_nor_false():
 def test_nothing_found_scores_nothing():
     figures = judge_trajectories(LOOKS, {look: people((1, 0)) for look in LOOKS}, {})
     assert (figures.idf1, figures.recall, figures.crossings) == (0.0, 0.0, 0)
+
+
+def test_people_are_looked_for_in_every_fourth_frame():
+    frames = [n / 5 for n in range(10)]
+    assert looked_at(frames, [], every=4) == [0.0, 0.8, 1.6]
+    assert looked_at(frames, [0.8], every=4) == [0.0, 0.8, 1.6]
+    assert looked_at([], [], every=4) == []
+
+
+def test_a_clip_that_was_cut_short_begins_the_count_anew():
+    """Twelve frames, of which the first clip owns six: looked at are 0 and 4, then 6 and 10."""
+    frames = [float(n) for n in range(12)]
+    assert looked_at(frames, [4.0, 6.0], every=4) == [0.0, 4.0, 6.0, 10.0]
+    assert looked_at(frames, [6.0], every=4) == [2.0, 6.0, 10.0]
