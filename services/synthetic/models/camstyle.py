@@ -9,7 +9,6 @@ pictures that CycleGAN shows its discriminators is left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -18,21 +17,11 @@ from torch.nn.functional import l1_loss
 
 from services.synthetic.losses.adversarial import LEAST_SQUARES
 from services.synthetic.models.system import Adam, Batch, Losses, Moment, Phase, System
-from services.synthetic.models.translation import PatchDiscriminator, Translator
-
-
-@dataclass(frozen=True, kw_only=True)
-class CamStyleSettings:
-    """height, width: multiples of 8. cycle, identity: weights beside the adversarial loss."""
-
-    channels: int = 3
-    height: int = 64
-    width: int = 32
-    features: int = 24
-    blocks: int = 3
-    cycle: float = 10.0
-    identity: float = 5.0
-    learning_rate: float = 2e-4
+from services.synthetic.models.translation import (
+    PatchDiscriminator,
+    TranslationSettings,
+    Translator,
+)
 
 
 class CamStyle(System):
@@ -43,9 +32,9 @@ class CamStyle(System):
         "Zhong et al., Camera Style Adaptation for Person Re-identification, CVPR 2018"
     )
     NEEDS: ClassVar[frozenset[str]] = frozenset({"a", "b"})
-    settings: CamStyleSettings
+    settings: TranslationSettings
 
-    def __init__(self, settings: CamStyleSettings) -> None:
+    def __init__(self, settings: TranslationSettings) -> None:
         super().__init__()
         self.settings = settings
         sizes = (settings.channels, settings.features)
@@ -76,8 +65,7 @@ class CamStyle(System):
         return self.to_b
 
     def example(self, count: int, random: torch.Generator) -> dict[str, Tensor]:
-        shape = (count, self.settings.channels, self.settings.height, self.settings.width)
-        return {"images": torch.rand(shape, generator=random, device=random.device)}
+        return {"images": self.settings.example(count, random)}
 
     def discriminate(self, batch: Batch, moment: Moment) -> Losses:
         with torch.no_grad():

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from services.synthetic.models.camstyle import CamStyle, CamStyleSettings
+from services.synthetic.models.camstyle import CamStyle
+from services.synthetic.models.translation import TranslationSettings
 
 if TYPE_CHECKING:
     from services.synthetic.models.system import Losses
@@ -29,7 +30,7 @@ SOFTNESS = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class PtGanSettings(CamStyleSettings):
+class PtGanSettings(TranslationSettings):
     """foreground: weight of the masked loss; the paper has 10, and CycleGAN's identity loss not."""
 
     identity: float = 0.0

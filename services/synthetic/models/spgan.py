@@ -19,15 +19,15 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
-from services.synthetic.models.camstyle import CamStyle, CamStyleSettings
+from services.synthetic.models.camstyle import CamStyle
 from services.synthetic.models.system import Adam, Batch, Losses, Moment, Phase
-from services.synthetic.models.translation import LEAK
+from services.synthetic.models.translation import LEAK, TranslationSettings
 
 EMBEDDING = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpGanSettings(CamStyleSettings):
+class SpGanSettings(TranslationSettings):
     """likeness: weight of the siamese network's loss in the translators', the paper's 2. margin: m,
     the greatest distance that unit vectors can have."""
 

@@ -19,24 +19,20 @@ from torch.nn.functional import cross_entropy, l1_loss, one_hot
 
 from services.synthetic.losses.adversarial import LEAST_SQUARES
 from services.synthetic.models.system import Adam, Batch, Losses, Moment, Phase, System
-from services.synthetic.models.translation import PatchDiscriminator, Translator
+from services.synthetic.models.translation import (
+    PatchDiscriminator,
+    TranslationSettings,
+    Translator,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StarGanSettings:
-    """classes: domains. cycle, identity, domain: weights beside the adversarial loss; identity is
-    of pictures told to become what they are (ours)."""
+class StarGanSettings(TranslationSettings):
+    """classes: domains. domain: weight of showing the wanted one. Its identity loss, of pictures
+    told to become what they are, is ours."""
 
-    channels: int = 3
-    height: int = 64
-    width: int = 32
     classes: int = 6
-    features: int = 24
-    blocks: int = 3
-    cycle: float = 10.0
-    identity: float = 5.0
     domain: float = 1.0
-    learning_rate: float = 2e-4
 
 
 class StarGan(System):
@@ -75,13 +71,8 @@ class StarGan(System):
         return self.translator
 
     def example(self, count: int, random: torch.Generator) -> dict[str, Tensor]:
-        settings = self.settings
-        shape = (count, settings.channels, settings.height, settings.width)
-        wanted = self._wanted(count, random)
-        return {
-            "images": torch.rand(shape, generator=random, device=random.device),
-            "targets": self._told(wanted),
-        }
+        images = self.settings.example(count, random)
+        return {"images": images, "targets": self._told(self._wanted(count, random))}
 
     def discriminate(self, batch: Batch, moment: Moment) -> Losses:
         images = batch["images"]

@@ -7,6 +7,8 @@ hundreds of steps enough where they take thousands).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float  # noqa: TC002 - read where shapes are checked
 from torch import Tensor, nn
@@ -14,6 +16,27 @@ from torch import Tensor, nn
 LEAK = 0.2
 EDGE = 1e-3
 """Pixels are kept so far from 0 and 1, whose logits are infinite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationSettings:
+    """height, width: multiples of 8. features: of the first convolution; blocks: residual ones in
+    the middle. cycle, identity: weights, beside the adversarial loss, of coming back as one was,
+    and of staying as one is where that is asked for."""
+
+    channels: int = 3
+    height: int = 64
+    width: int = 32
+    features: int = 24
+    blocks: int = 3
+    cycle: float = 10.0
+    identity: float = 5.0
+    learning_rate: float = 2e-4
+
+    def example(self, count: int, random: torch.Generator) -> Float[Tensor, "B C H W"]:
+        """Pictures of noise."""
+        shape = (count, self.channels, self.height, self.width)
+        return torch.rand(shape, generator=random, device=random.device)
 
 
 class Residual(nn.Module):

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from services.synthetic.models.camstyle import CamStyle, CamStyleSettings
+from services.synthetic.models.camstyle import CamStyle
 from services.synthetic.models.gan import Gan, GanSettings
 from services.synthetic.models.ptgan import PtGan, PtGanSettings
 from services.synthetic.models.saae import Saae, SaaeSettings
 from services.synthetic.models.spgan import SpGan, SpGanSettings
 from services.synthetic.models.stargan import StarGan, StarGanSettings
+from services.synthetic.models.translation import TranslationSettings
 from shared.errors import Malformed, Missing
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Entry(NamedTuple):
 SYSTEMS: dict[str, Entry] = {
     Gan.NAME: Entry(Gan, GanSettings, Gan),
     Saae.NAME: Entry(Saae, SaaeSettings, Saae),
-    CamStyle.NAME: Entry(CamStyle, CamStyleSettings, CamStyle),
+    CamStyle.NAME: Entry(CamStyle, TranslationSettings, CamStyle),
     StarGan.NAME: Entry(StarGan, StarGanSettings, StarGan),
     PtGan.NAME: Entry(PtGan, PtGanSettings, PtGan),
     SpGan.NAME: Entry(SpGan, SpGanSettings, SpGan),
