@@ -88,7 +88,7 @@ def linear(samples):
 def test_a_linear_discriminator_is_penalised_for_its_slope_alone(penalty, value):
     real, made = torch.randn(5, 3, 4), torch.randn(5, 3, 4)
     random = torch.Generator().manual_seed(0)
-    assert float(penalty(linear, real, made, random)) == exact(value)
+    assert penalty(linear, real, made, random).item() == exact(value)
 
 
 @pytest.mark.parametrize("name", PENALTIES)
@@ -122,7 +122,7 @@ def test_clipping_bounds_every_weight():
     network = torch.nn.Linear(3, 3)
     torch.nn.init.normal_(network.weight, std=5.0)
     clip_weights(network, 0.01)
-    assert max(float(p.abs().max()) for p in network.parameters()) == exact(0.01)
+    assert max(weight.abs().max().item() for weight in network.parameters()) == exact(0.01)
 
 
 def test_made_samples_are_of_the_class_after_the_last():

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ from services.synthetic.training.judge import Judge
 from services.synthetic.training.parzen import SIGMAS, log_densities, parzen_likelihood
 from services.synthetic.training.pictures import Pictures, read_pictures
 from services.synthetic.training.registry import SYSTEMS, entry_of
-from services.synthetic.training.ring import MODES, SAMPLES, covered, ring
+from services.synthetic.training.ring import CONTENDERS, MODES, SAMPLES, covered, ring
 from services.synthetic.training.settings import TrainingSettings
 from services.synthetic.training.sheet import draw_sheet
 from services.synthetic.training.trainer import Trainer
@@ -218,7 +219,9 @@ def test_points_of_the_ring_cover_it_and_a_lump_does_not():
     assert covered(np.zeros((SAMPLES, 2))) == 0
 
 
-def test_a_bounded_slope_covers_the_ring(tmp_path):
+def test_a_bounded_slope_covers_the_ring(tmp_path, monkeypatch):
+    short = replace(CONTENDERS["non-saturating, R1"], steps=800)
+    monkeypatch.setitem(CONTENDERS, "non-saturating, R1", short)
     found = command("ring", "--out", tmp_path / "ring.png", "--only", "non-saturating, R1")
     assert found.exit_code == 0, found.output
     modes = int(found.output.split(":")[1].split()[0])
