@@ -11,8 +11,9 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "CityBrain needs Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once) ..."
-	@$(PIP) install -c constraints.txt -e ".[$(EXTRAS)]"
-	@$(if $(ORACLES),$(PIP) install --no-deps -r $(ORACLES))
+	@# What is used is compiled when it is: all of it beforehand would take half a minute more.
+	@$(PIP) install --no-compile -c constraints.txt -e ".[$(EXTRAS)]"
+	@$(if $(ORACLES),$(PIP) install --no-compile --no-deps -r $(ORACLES))
 	@touch $@
 
 $(VENV)/.installed-run: EXTRAS := embedded,cpu

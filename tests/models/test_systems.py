@@ -185,7 +185,7 @@ def test_a_translation_takes_the_other_cameras_look_and_keeps_what_is_shown(tmp_
     entry = SYSTEMS["camstyle"]
     torch.manual_seed(0)
     system = entry.build(entry.settings_of(TRANSLATOR | {"features": 8, "learning_rate": 2e-3}))
-    training = TrainingSettings(steps=150, batch=8, average=0)
+    training = TrainingSettings(steps=80, batch=8, average=0)
     Trainer(system, pair, training, tmp_path, identity={}).run(lambda _: None)
     source = torch.from_numpy(pair.images[:24]).float() / 255
     with torch.no_grad():
