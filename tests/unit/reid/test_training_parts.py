@@ -10,9 +10,11 @@ from services.reid.core.identity import SAME_PERSON_SHARE
 from services.reid.models.msp_loss import Levels, MspLossSettings
 from services.reid.training.augmentation import erased, random_crops
 from services.reid.training.calibration import cross_camera_pairs, fit_identity_prior
+from services.reid.training.pixels import LabelledPixels
 from services.reid.training.sampling import draw_pairs, epoch_batches
 from services.reid.training.schedule import learning_rate_at, work_of
 from services.reid.training.settings import Stage, TrainingSettings
+from services.reid.training.trainer import held_out_ranking
 
 
 def test_a_batch_holds_different_people_with_so_many_crops_each():
@@ -132,3 +134,13 @@ def test_only_pairs_of_two_cameras_of_one_place_count():
     )
     assert len(similarity) == 2
     assert same.all()
+
+
+def test_one_crop_of_each_person_and_camera_is_enough_to_be_ranked():
+    """VIPeR's: two people, two cameras; the second person's crops look like the first one's."""
+    people, cameras = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
+    pixels = torch.zeros(4, 160, 64, 3, dtype=torch.uint8)
+    data = LabelledPixels(pixels, people, cameras, torch.zeros(4, dtype=torch.int64))
+    east, north = [1.0, 0.0], [0.0, 1.0]
+    assert held_out_ranking(torch.tensor([east, east, north, north]), data).rank(1) == 1.0
+    assert held_out_ranking(torch.tensor([east, north, north, east]), data).rank(1) == 0.0
