@@ -66,6 +66,9 @@ def train_command(
     ] = DEFAULTS.average,
     precision: Precision = DEFAULTS.precision,
     seed: int = DEFAULTS.seed,
+    first: Annotated[
+        int | None, typer.Option(help="Learn from so many of the pictures alone.", min=2)
+    ] = None,
     workspace: Annotated[
         Path | None, typer.Option(help="Checkpoint and log; a run resumes there. [runs/NAME]")
     ] = None,
@@ -75,7 +78,7 @@ def train_command(
     """Trains a system and puts what makes its images into the store. The last step counts."""
     torch.set_num_threads(threads)
     entry = entry_of(system)
-    pictures = read_pictures(data)
+    pictures = read_pictures(data, first=first)
     chosen = entry.settings_of(_of_pictures(pictures, entry.defaults) | _named(setting or []))
     settings = TrainingSettings(
         steps=steps, batch=batch, average=average, precision=precision, seed=seed
@@ -87,13 +90,14 @@ def train_command(
         pictures,
         settings,
         workspace or Path("runs") / out.name,
-        identity={"system": system, **asdict(chosen)},
+        identity={"system": system, **asdict(chosen)} | ({"first": first} if first else {}),
         fleet=fleet,
     )
     trainer.run(lambda line: print(line, flush=True))
     if fleet.leads:
         about = f"{pictures.name}: {len(pictures)} pictures of {max(len(pictures.classes), 1)}"
-        stored = ship(trainer, out, Provenance(f"{about} classes", _command(data, out), licence))
+        told = Provenance(f"{about} classes", _command(data, out), licence, first)
+        stored = ship(trainer, out, told)
         print(json.dumps({"model": stored.card.name, "sha256": stored.digest}))
     fleet.leave()
 

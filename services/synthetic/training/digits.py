@@ -11,6 +11,7 @@ from services.synthetic.training.judge import Judge
 from services.synthetic.training.making import make
 from services.synthetic.training.parzen import Likelihood, parzen_likelihood
 from services.synthetic.training.pictures import TEST, of_idx
+from shared.errors import Conflict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,17 @@ class Digits:
 
 def evaluate_digits(model: StoredModel, folder: Path, *, count: int, seed: int) -> Digits:
     """Contents and styles come of the first 50,000 training images; the test images are scored
-    alone. Raises what `read_pictures` and `make` raise."""
+    alone.
+
+    Raises Conflict (`knows_validation`) for a model that has learnt from the images that choose
+    sigma, and what `read_pictures` and `make` raise."""
+    first = model.card.settings.get("first")
+    if first is None or first > VALIDATION_FROM:
+        raise Conflict(
+            f"{model.card.name} may have learnt from the images that choose sigma, of"
+            f" {VALIDATION_FROM} on; train it with --first {VALIDATION_FROM}",
+            code="knows_validation",
+        )
     everything, test = of_idx(folder), of_idx(folder, TEST)
     training = everything.chosen(np.arange(VALIDATION_FROM))
     validation = everything.images[VALIDATION_FROM : VALIDATION_FROM + VALIDATION]

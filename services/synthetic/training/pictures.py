@@ -98,8 +98,10 @@ def _pixels(images: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
     return torch.from_numpy(images).to(device).float() / 255
 
 
-def read_pictures(path: Path) -> Pictures:
-    """Raises Missing (`no_pictures`) and Malformed (`not_pictures`, `too_few_pictures`,
+def read_pictures(path: Path, *, first: int | None = None) -> Pictures:
+    """first: so many of them, in their order, and none of the others.
+
+    Raises Missing (`no_pictures`) and Malformed (`not_pictures`, `too_few_pictures`,
     `empty_class`)."""
     if path.suffix == ".npz":
         found = _of_npz(path)
@@ -109,8 +111,10 @@ def read_pictures(path: Path) -> Pictures:
         found = _of_folder(path)
     else:
         raise Missing(f"{path} is neither an .npz file nor a folder", code="no_pictures")
-    if len(found) < LEAST:
+    if len(found) < max(LEAST, first or 0):
         raise Malformed(f"{path} holds {len(found)} pictures", code="too_few_pictures")
+    if first is not None:
+        found = found.chosen(np.arange(first))
     counts = np.bincount(found.labels, minlength=max(len(found.classes), 1))
     if not counts.all():
         empty = ", ".join(found.classes[n] for n in np.flatnonzero(counts == 0))

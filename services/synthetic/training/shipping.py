@@ -32,11 +32,13 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the card says that no code can know."""
+    """What the card says that no code can know. first: of the data's pictures so many were learnt
+    from, in their order; None: all."""
 
     data: str
     command: str
     licence: str
+    first: int | None = None
 
 
 def ship(trainer: Trainer, folder: Path, provenance: Provenance) -> StoredModel:
@@ -52,6 +54,7 @@ def ship(trainer: Trainer, folder: Path, provenance: Provenance) -> StoredModel:
         "inputs": list(inputs),
         **asdict(system.settings),  # type: ignore[call-overload]
         "training": trainer.settings.model_dump(mode="json"),
+        "first": provenance.first,
     }
     card = ModelCard(
         name=folder.name,

@@ -107,6 +107,14 @@ def test_where_no_pictures_are_it_says_so(tmp_path, name):
     assert refused.value.code == "no_pictures"
 
 
+def test_the_first_pictures_are_read_alone(tmp_path):
+    path = write_npz(tmp_path / "x.npz")
+    assert read_pictures(path, first=4).labels.tolist() == [0, 1, 0, 1]
+    with pytest.raises(Malformed) as refused:
+        read_pictures(path, first=7)
+    assert refused.value.code == "too_few_pictures"
+
+
 def test_a_file_that_is_no_archive_is_refused(tmp_path):
     (tmp_path / "torn.npz").write_bytes(b"PK\x03\x04 torn")
     with pytest.raises(Malformed):
@@ -284,7 +292,8 @@ def test_digits_are_evaluated_beside_real_ones(data, tmp_path):
     folder = data("MNIST")
     out = tmp_path / "models" / "digits"
     small = ("--steps", 2, "--batch", 4, "--set", "features=4", "--workspace", tmp_path / "run")
-    done = command("train", "--system", "gan", "--data", folder, "--out", out, *small)
+    wanted = ("--system", "gan", "--data", folder, "--out", out, *small)
+    done = command("train", *wanted, "--first", 50_000)
     assert done.exit_code == 0, done.output
     found = command("evaluate", "--model", "digits", "--models", out.parent, "--data", folder,
                     "--n", 200, "--sheet", tmp_path / "nearest.png", "--json")  # fmt: skip
@@ -293,3 +302,14 @@ def test_digits_are_evaluated_beside_real_ones(data, tmp_path):
     assert figures["read"] is None  # noise asks for no digit
     assert figures["log_likelihood_of_real"] > figures["log_likelihood"] + 50
     assert (tmp_path / "nearest.png").is_file()
+
+
+@pytest.mark.data
+def test_who_has_seen_the_validation_images_is_not_scored(data, tmp_path):
+    folder = data("MNIST")
+    out = tmp_path / "models" / "digits"
+    small = ("--steps", 1, "--batch", 4, "--set", "features=4", "--workspace", tmp_path / "run")
+    done = command("train", "--system", "gan", "--data", folder, "--out", out, *small)
+    assert done.exit_code == 0, done.output
+    found = command("evaluate", "--model", "digits", "--models", out.parent, "--data", folder)
+    assert found.exception.code == "knows_validation"
