@@ -9,8 +9,8 @@ import cv2
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.synthetic.city.dataset import USUAL_FPS, Layout, write_dataset
-from services.synthetic.city.layouts.folder import MANIFEST
 from services.synthetic.city.plan import MOST_CAMERAS, CityPlan
+from shared.data_folder import MANIFEST
 from shared.jobs import JobCancelled, JobContext, JobKind
 
 

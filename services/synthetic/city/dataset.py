@@ -6,10 +6,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from services.synthetic.city.layouts.clips import write_clips
-from services.synthetic.city.layouts.folder import DataFolder
 from services.synthetic.city.layouts.order import DatasetSettings, Order
 from services.synthetic.city.layouts.persons import write_persons
 from services.synthetic.city.layouts.video import write_video
+from shared.data_folder import DataFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from services.synthetic.city.city import City
+from services.synthetic.city.layouts.folder import close
 from shared.errors import Fault, Invalid
 from shared.images import encode_jpeg
 
@@ -63,7 +64,7 @@ def write_clips(order: Order) -> Manifest | None:
         counts[f"{half.lower()}_clips"] += 1
         counts[f"{half.lower()}_frames"] += per_clip
     order.folder.add("frame_labels.npy", _npy(np.array(labels, np.uint8)))
-    return order.folder.close("clips", plan, settings, {**counts, "abnormal_frames": sum(labels)})
+    return close(order.folder, "clips", plan, settings, {**counts, "abnormal_frames": sum(labels)})
 
 
 def _clips(plan: CityPlan, per_clip: int) -> Iterator[tuple[str, int]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.synthetic.city.layouts.folder import DataFolder
     from services.synthetic.city.plan import CityPlan
+    from shared.data_folder import DataFolder
 
 Progress = Callable[[int, int], None]
 """Is told the frames done and the frames in all."""

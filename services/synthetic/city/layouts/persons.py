@@ -10,6 +10,7 @@ import numpy as np
 
 from services.synthetic.city.chance import stream
 from services.synthetic.city.city import City
+from services.synthetic.city.layouts.folder import close
 from shared.images import encode_jpeg
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def write_persons(order: Order) -> Manifest | None:
                 order.folder.add(f"{home}/{name}", encode_jpeg(crop, settings.quality))
                 counts[home] += 1
     people = len({sight.person_id for sight in sights})
-    return order.folder.close("persons", plan, settings, {**counts, "people": people})
+    return close(order.folder, "persons", plan, settings, {**counts, "people": people})
 
 
 def _survey(city: City, order: Order) -> Iterator[Sight]:

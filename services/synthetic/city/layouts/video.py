@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from services.synthetic.city.city import City
+from services.synthetic.city.layouts.folder import close
 from shared.images import encode_jpeg
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def write_video(order: Order) -> Manifest | None:
             lines.append(_truth_line(city, camera.id, index))
     order.folder.add("truth.jsonl", "".join(lines).encode())
     counts = {"frames": len(lines), "anomalies": len(city.anomalies), "people": len(city.people)}
-    return order.folder.close("video", order.plan, order.settings, counts)
+    return close(order.folder, "video", order.plan, order.settings, counts)
 
 
 def _truth_line(city: City, camera_id: str, index: int) -> str:
