@@ -10,7 +10,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
-from shared.errors import UnsupportedMedia
+from shared.errors import Malformed, UnsupportedMedia
 from shared.images import JPEG_MAGIC, PNG_MAGIC
 
 if TYPE_CHECKING:
@@ -74,6 +74,17 @@ def is_marked(body: bytes) -> bool:
     else:
         return False
     return any(sought in text for text in texts for sought in SOUGHT)
+
+
+def refuse_marked(body: bytes) -> None:
+    """Raises Malformed (`synthetic_image`) for a made image: what it shows was seen by no camera,
+    so it can be nobody's sighting."""
+    if is_marked(body):
+        raise Malformed(
+            "the image is marked as made by a model (IPTC digital source type): cameras' frames and"
+            " searches for people take real images only",
+            code="synthetic_image",
+        )
 
 
 def _jfif_bytes(body: bytes) -> int:

@@ -14,6 +14,7 @@ from shared.camera_memory import CameraMemory
 from shared.errors import Malformed
 from shared.images import blacken, decode, encode_jpeg
 from shared.letters import bury_clip
+from shared.mark import refuse_marked
 from shared.messages import ClipReady, Outcome, Tracklet, TrackletsEmbedded
 from shared.topics import TRACKLETS, Group
 
@@ -133,6 +134,10 @@ def _tracklet(n: int, person: Person, crop: str) -> Tracklet:
 
 
 def _frames(clip: ClipReady, bodies: Sequence[bytes]) -> list[Frame]:
+    """Raises Malformed (`image_truncated`, `synthetic_image`): what leads into the gallery looks
+    for the mark by itself, whoever has let the frame in."""
+    for body in bodies:
+        refuse_marked(body)
     return [
         Frame(frame.captured_us, blacken(decode(body, "rgb"), clip.masks), frame.boxes)
         for frame, body in zip(clip.owned, bodies, strict=True)

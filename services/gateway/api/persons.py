@@ -33,6 +33,7 @@ from services.gateway.store.resources import (
 )
 from shared.errors import Malformed
 from shared.images import inspect
+from shared.mark import refuse_marked
 from shared.paging import Page
 
 router = APIRouter(prefix="/v1", tags=["persons"])
@@ -105,10 +106,12 @@ async def search_persons(
 ) -> SearchResult:
     """Who is this, and where were they? The image is a crop of one person.
 
-    Every search is audited with its image, its purpose and the key that asked.
+    Every search is audited with its image, its purpose and the key that asked. 422
+    (`synthetic_image`) for an image that is marked as made.
     """
     image, content_type, purpose, case_id = await _asked(request, city.settings.frame_max_bytes)
     inspect(image, city.settings.image_limits)
+    refuse_marked(image)
     for camera_id in camera_ids or ():
         principal.check_camera(camera_id)
     cameras = camera_ids or cameras_of(principal)

@@ -13,7 +13,8 @@ from prometheus_client import Counter
 
 from shared.clock import from_us
 from shared.errors import CityBrainError, Conflict, Invalid, Malformed, Overloaded
-from shared.images import inspect
+from shared.images import ImageInfo, ImageLimits, inspect
+from shared.mark import refuse_marked
 from shared.messages import Box, FrameRef
 from shared.telemetry import current_traceparent
 
@@ -85,6 +86,7 @@ class Doorman:
         """Takes one frame: when this returns, it is in its window for good.
 
         Raises Malformed, TooLarge or UnsupportedMedia for what is no whole image within limits,
+        Malformed (`synthetic_image`) for one that is marked as made,
         Conflict or Malformed for a capture time that cannot be taken, Overloaded under lag.
         """
         frame, digest = await self._judge(camera, pushed)
@@ -103,7 +105,7 @@ class Doorman:
 
     async def _judge(self, camera: Camera, pushed: PushedFrame) -> tuple[FrameRef, str]:
         try:
-            info = await asyncio.to_thread(inspect, pushed.body, self._settings.image_limits)
+            info = await asyncio.to_thread(_examine, pushed.body, self._settings.image_limits)
             for box in pushed.boxes or ():
                 if not _lies_within(box, info.width, info.height):
                     raise Malformed(
@@ -150,6 +152,12 @@ class Doorman:
         self._snapshot_at[camera.id] = now
         key = self._windows.keys(camera.id).snapshot
         await self._bus.frames.set(key, pushed.body, ex=SNAPSHOT_TTL_S)
+
+
+def _examine(body: bytes, limits: ImageLimits) -> ImageInfo:
+    info = inspect(body, limits)
+    refuse_marked(body)
+    return info
 
 
 def _lies_within(box: Box, width: int, height: int) -> bool:

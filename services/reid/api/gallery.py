@@ -21,6 +21,7 @@ from shared.auth import Scope, authenticate
 from shared.clock import from_us
 from shared.errors import Malformed, TooLarge
 from shared.images import Pixels, decode, inspect
+from shared.mark import refuse_marked
 from shared.rack import Loaded
 
 router = APIRouter(prefix="/v1", tags=["re-ID"])
@@ -135,7 +136,8 @@ async def embed_crops(
     request: Request,
     model: Annotated[str | None, Query(description="By default the active one")] = None,
 ) -> Embeddings:
-    """Embeds crops of people. 413, 415, 422: a crop is no image that can be taken."""
+    """Embeds crops of people. 413, 415, 422: a crop is no image that can be taken. Crops that are
+    marked as made are embedded like others: nothing is kept, and made crops are judged by it."""
     loaded = await _loaded(request, model)
     limit = request.app.state.limits.max_bytes
     async with request.form(max_files=MAX_CROPS) as form:
@@ -169,9 +171,11 @@ async def search_gallery(
     end_us: int | None = None,
     mode: Annotated[Mode, Query(description="exact, or quicker and less complete")] = Mode.EXACT,
 ) -> GalleryAnswer:
-    """People who look like the one in the image, the most alike first."""
+    """People who look like the one in the image, the most alike first. 422 (`synthetic_image`) for
+    an image that is marked as made: what it shows was seen by no camera."""
     body = await _image(request)
     crop = await asyncio.to_thread(_judged, request, body)
+    refuse_marked(body)
     loaded = await _loaded(request, None)
     (vector,) = await request.app.state.embed(loaded, [crop])
     space = await request.app.state.spaces.of(loaded.context.model_digest)

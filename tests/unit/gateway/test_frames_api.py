@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from shared.images import encode_jpeg
+from shared.mark import marked
 from shared.messages import ClipReady
 from shared.topics import CLIPS, Group
 
@@ -130,8 +131,20 @@ def truncated() -> bytes:
         (picture(width=8, height=8), JPEG, 422, "image_too_small"),
         (b"\xff\xd8\xff" + b"0" * 9_000_000, JPEG, 413, "image_too_large"),
         (picture(), {"Content-Type": "text/plain"}, 415, "not_an_image"),
+        (marked(picture()), JPEG, 422, "synthetic_image"),
     ],
-    ids=["gif", "empty", "cut jpeg", "cut png", "bomb", "tiny", "oversized", "text"],
+    ids=[
+        "gif",
+        "empty",
+        "cut jpeg",
+        "cut png",
+        "bomb",
+        "tiny",
+        "oversized",
+        "text",
+        "made",
+        "made png",
+    ],
 )
 async def test_what_is_no_whole_image_within_limits_is_refused_and_counted(
     gate, body, headers, status, code
@@ -258,3 +271,12 @@ async def test_the_skew_of_a_slow_clock_is_measured(gate):
         slowest_s = max(slowest_s, time.time() - began)
     status = (await gate.api.get("/v1/cameras/gate/status")).json()
     assert 29.99 < status["skew_s"] < 30.01 + slowest_s, "what lies between is the way here"
+
+
+async def test_nobody_is_searched_for_by_a_made_image(gate):
+    answer = await gate.api.post(
+        "/v1/persons/search",
+        files={"image": ("crop.jpg", marked(picture()), "image/jpeg")},
+        data={"purpose": "to find whom a model has drawn"},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "synthetic_image")

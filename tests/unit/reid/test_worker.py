@@ -16,6 +16,7 @@ from services.reid.settings import ReidSettings
 from shared.auth import KeyDirectory, Scope, make_key
 from shared.database import migrate_once
 from shared.images import decode, encode_jpeg
+from shared.mark import marked
 from shared.messages import Box, ClipReady, FrameRef, Outcome, PersonsSighted, TrackletsEmbedded
 from shared.topics import CLIPS, SIGHTINGS, TRACKLETS, CameraKeys, Group, PartitionKeys
 from tests.dummy_models import colour_embedder
@@ -175,6 +176,7 @@ async def test_what_the_detector_learns_of_a_camera_outlives_the_process(service
     [
         ([scene()] * 15 + [None], Outcome.EXPIRED, "frames"),
         ([scene()] * 15 + [b"\xff\xd8\xff junk"], Outcome.UNSCORED, "image_truncated"),
+        ([scene()] * 15 + [marked(scene((20, RED)))], Outcome.UNSCORED, "synthetic_image"),
     ],
 )
 async def test_a_clip_without_its_pictures_says_why(service, bodies, outcome, reason):
@@ -254,6 +256,18 @@ async def test_the_gallery_is_searched_by_image(service):
     assert elsewhere.json()["persons"] == []
     stats = (await service.api.get("/v1/gallery/stats")).json()
     assert (stats["tracklets"], stats["persons"]) == (2, 2)
+
+
+async def test_no_made_image_is_searched_for_but_it_is_embedded(service):
+    made = marked(crop(BLUE))
+    refused = await service.api.post(
+        "/v1/gallery/search", content=made, headers={"Content-Type": "image/jpeg"}
+    )
+    assert (refused.status_code, refused.json()["code"]) == (422, "synthetic_image")
+    files = [("crops", ("m", made, "image/jpeg")), ("crops", ("r", crop(BLUE), "image/jpeg"))]
+    answer = await service.api.post("/v1/embeddings", files=files)
+    as_made, as_real = answer.json()["vectors"]
+    assert as_made == as_real
 
 
 async def test_a_second_process_stands_by(bus, redis_server, tmp_path):
