@@ -69,7 +69,7 @@ class FaissGallery:
 
     async def put(self, batch: Batch, revision: int) -> None:
         if len(batch):
-            check_stored(batch.vectors)
+            await asyncio.to_thread(check_stored, batch.vectors)
             await self._turns.write(lambda: self._index.put(batch))
         self._revision = revision
 

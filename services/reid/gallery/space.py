@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import structlog
@@ -35,6 +35,13 @@ SAMPLE = 100
 
 GROWTH = 1.25
 """Recall is measured again when the gallery has grown by this."""
+
+
+class Page(NamedTuple):
+    """Changes of the tables in their order. until: the revision of which none is missing."""
+
+    rows: Sequence[Any]
+    until: int
 
 
 class Space:
@@ -74,8 +81,12 @@ class Space:
                 if newest == self.gallery.revision:
                     return
                 await self._forget(session, newest)
-                while await self._take_page(session, newest) == PAGE:
-                    pass
+                page = await self._read(session, self.gallery.revision, newest)
+                while page.until < newest:
+                    # The next one is read while this one is taken in: a start has two cores.
+                    following = self._read(session, page.until, newest)
+                    page, _ = await asyncio.gather(following, self._take(page))
+                await self._take(page)
             TRACKLETS.set(await self.gallery.count())
 
     async def search(
@@ -110,16 +121,18 @@ class Space:
         if gone and revision > 0:
             await self.gallery.forget(gone, revision)
 
-    async def _take_page(self, session: AsyncSession, newest: int) -> int:
-        """Rows that were read. The gallery stands at the last one's revision, or at the newest."""
-        query = _changes(self.model_digest, self.gallery.revision, newest)
-        rows = (await session.execute(query)).all()
-        revision = rows[-1].revision if len(rows) == PAGE else newest
+    async def _read(self, session: AsyncSession, after: int, newest: int) -> Page:
+        query = _changes(self.model_digest, after, newest)
+        # By the connection: a session's own way of handing out rows takes as long as all the rest.
+        rows = (await (await session.connection()).execute(query)).all()
+        return Page(rows, rows[-1].revision if len(rows) == PAGE else newest)
+
+    async def _take(self, page: Page) -> None:
+        """Taken twice is taken once."""
         try:
-            await self.gallery.put(await asyncio.to_thread(_batch, rows), revision)
+            await self.gallery.put(await asyncio.to_thread(_batch, page.rows), page.until)
         except (Malformed, ValueError):
-            await self.gallery.put(_batch(_sound(rows)), revision)
-        return len(rows)
+            await self.gallery.put(_batch(_sound(page.rows)), page.until)
 
 
 def _changes(model_digest: str, after: int, until: int) -> Any:

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from services.reid.core.camera_graph import GraphSettings
 from services.reid.core.identity import IdentitySettings
 from services.reid.gallery.faiss_gallery import FaissGallery
+from services.reid.gallery.revisions import newest_revision
 from services.reid.gallery.schema import MIGRATIONS
 from services.reid.gallery.space import Space
 from services.reid.gallery.spaces import Spaces
@@ -314,6 +315,21 @@ async def test_every_process_s_index_follows_the_tables(gallery, tmp_path):
     assert (await reader.gallery.count(), await reader.gallery.persons()) == (2, 2)
     (hit, _) = (await reader.search(looks("ben").astype(np.float32), 2)).hits
     assert hit.person_id == (await gallery.persons())["gate/1/0/1"]
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 5, 6])
+async def test_an_index_is_rebuilt_page_by_page(gallery, tmp_path, monkeypatch, page):
+    names = ["anna", "ben", "carl", "dora", "emil"]
+    for n, name in enumerate(names):
+        await gallery.take(clip(n, tracklet(0, name, at(n), x=50 + 10 * n)))
+    monkeypatch.setattr("services.reid.gallery.space.PAGE", page)
+    reader = space(gallery, tmp_path / "reader")
+    await reader.load()
+    async with gallery.database.reading() as session:
+        assert reader.gallery.revision == await newest_revision(session)
+    found = [(await reader.search(looks(name).astype(np.float32), 1)).hits[0] for name in names]
+    persons = await gallery.persons()
+    assert [hit.person_id for hit in found] == [persons[f"gate/1/{n}/0"] for n in range(5)]
 
 
 async def test_a_start_loads_the_snapshot_and_then_what_came_after(gallery, tmp_path):
