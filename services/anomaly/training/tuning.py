@@ -23,7 +23,6 @@ from services.anomaly.settings import AnomalySettings
 from services.anomaly.training.activation import serving_model, take_over
 from services.anomaly.training.allocator import keep_freed_memory
 from services.anomaly.training.candidate import Origin, candidate_of, metrics_of
-from services.anomaly.training.courtesy import Courtesy
 from services.anomaly.training.footage import read_frame
 from services.anomaly.training.recorded import clips_of, divide, fetch
 from services.anomaly.training.rivalry import rivalry
@@ -32,10 +31,12 @@ from services.anomaly.training.trainer import Trainer
 from services.anomaly.training.warm_start import warm_network
 from services.anomaly.training.windows import Source
 from shared.blobs import FolderBlobs
+from shared.courtesy import Courtesy
 from shared.durable_file import write_durably
 from shared.model_store import ModelStore
 from shared.patience import OUTAGES
 from shared.recorded_clip import JUDGED_FRAMES
+from shared.topics import Group
 from shared.tunable import check_tunable
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _trained(
         clips = _sample(footage.learnt, wanted)
         warm = warm_network(base.path, clips, leaky_slope=wanted.leaky_slope)
         trainer.network.load_state_dict(warm.state_dict())
-    courtesy = Courtesy(settings)
+    courtesy = Courtesy(settings, Group.ANOMALY, settings.training_waits_at)
 
     def after_step(line: str) -> None:
         context.report(TRAINED * trainer.step, wanted.steps, line)

@@ -8,9 +8,9 @@ import time
 import pytest
 from redis import Redis
 
-from services.anomaly.settings import AnomalySettings
-from services.anomaly.training.courtesy import Courtesy
+from shared.courtesy import Courtesy
 from shared.jobs import JobCancelled, JobContext
+from shared.settings import FloorSettings
 from shared.topics import Group, PartitionKeys
 
 OPEN = PartitionKeys(1).open(Group.ANOMALY)
@@ -30,8 +30,8 @@ def context(tmp_path):
 
 @pytest.fixture
 def courtesy(redis_server):
-    settings = AnomalySettings(bus_url=redis_server.url, bus_partitions=2, training_waits_at=3)
-    courtesy = Courtesy(settings)
+    settings = FloorSettings(bus_url=redis_server.url, bus_partitions=2)
+    courtesy = Courtesy(settings, Group.ANOMALY, waits_at=3)
     yield courtesy
     courtesy.close()
 
@@ -58,7 +58,9 @@ def test_a_job_that_waits_can_be_cancelled(redis, courtesy, context):
 
 def test_few_open_clips_and_an_absent_redis_hold_nothing_up(redis, courtesy, context, tmp_path):
     redis.zadd(OPEN, {"1-1": 1, "1-2": 2})
-    nowhere = Courtesy(AnomalySettings(bus_url=f"unix://{tmp_path}/none.sock"))
+    nowhere = Courtesy(
+        FloorSettings(bus_url=f"unix://{tmp_path}/none.sock"), Group.REID, waits_at=1
+    )
     began = time.monotonic()
     courtesy.yield_to_clips(context)
     nowhere.yield_to_clips(context)

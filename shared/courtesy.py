@@ -1,4 +1,4 @@
-"""Clips that wait for their scores -> training stands still until they have them."""
+"""Clips that wait for their outcomes -> training stands still until they have them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.topics import Group, PartitionKeys
+from shared.topics import PartitionKeys
 
 if TYPE_CHECKING:
-    from services.anomaly.settings import AnomalySettings
     from shared.jobs import JobContext
+    from shared.settings import FloorSettings
+    from shared.topics import Group
 
 LOOKS_EVERY_S = 2.0
 
 
 class Courtesy:
-    """A niced process yields its cores, and still takes its share of the memory's bandwidth."""
+    """A niced process yields its cores, and still takes its share of the memory's bandwidth.
 
-    def __init__(self, settings: AnomalySettings) -> None:
+    group: whose clips come first. waits_at: so many that are open hold training up.
+    """
+
+    def __init__(self, settings: FloorSettings, group: Group, waits_at: int) -> None:
         self._redis = Redis.from_url(settings.bus_url)
         self._open = [
-            PartitionKeys(partition).open(Group.ANOMALY)
-            for partition in range(settings.bus_partitions)
+            PartitionKeys(partition).open(group) for partition in range(settings.bus_partitions)
         ]
-        self._waits_at = settings.training_waits_at
+        self._waits_at = waits_at
         self._looked_at = float("-inf")
 
     def yield_to_clips(self, context: JobContext) -> None:
@@ -35,7 +38,7 @@ class Courtesy:
             return
         note = context.note
         while self._lag() >= self._waits_at:
-            context.note = "stands still: clips wait for their scores"
+            context.note = "stands still: clips wait for their outcomes"
             context.checkpoint()
             time.sleep(LOOKS_EVERY_S)
         context.note = note
