@@ -9,6 +9,7 @@ import secrets
 import shutil
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -93,14 +94,13 @@ def embedded_city(tmp_path_factory):
     folder = tmp_path_factory.mktemp("city")
     ports = {service: free_port("127.0.0.1") for service in SERVICES}
     layout = lay_out(folder, "127.0.0.1", ports)
-    loop = asyncio.new_event_loop()
     city = EmbeddedCity(layout)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("INFERENCE_PROVIDER", "cpu")
-        loop.run_until_complete(city.__aenter__())
-    yield city
-    loop.run_until_complete(city.__aexit__(None, None, None))
-    loop.close()
+    with closing(asyncio.new_event_loop()) as loop:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("INFERENCE_PROVIDER", "cpu")
+            loop.run_until_complete(city.__aenter__())
+        yield city
+        loop.run_until_complete(city.__aexit__(None, None, None))
 
 
 @pytest.fixture

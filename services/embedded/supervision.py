@@ -41,7 +41,10 @@ MIGRATIONS = {
     "synthetic": SYNTHETIC_MIGRATIONS,
 }
 
-START_S = 90.0
+START_S = 300.0
+"""How long a service may take to be ready. One that ends is started again meanwhile; what ends this
+wait early is a supervisor that has ended."""
+
 STOP_S = 20.0
 
 
