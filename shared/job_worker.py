@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, true
 
 from shared import topics
 from shared.clock import SECOND_US, now_us
@@ -17,7 +17,7 @@ from shared.errors import Unavailable
 from shared.jobs import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from shared.bus import Bus
     from shared.database import Database
@@ -36,7 +36,8 @@ class JobWorker:
     """Starts a process for one waiting job after the other.
 
     command: what starts it, before the job's id and epoch; `python -m services.SERVICE work` if
-    nothing else is said. The process runs a JobProcess.
+    nothing else is said. The process runs a JobProcess. kinds: that can be done here (None: all);
+    others are left to workers of the same database who can.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class JobWorker:
         vital: Vital,
         *,
         command: Sequence[str] = (),
+        kinds: Collection[str] | None = None,
     ) -> None:
         self._service = service
         self._database = database
@@ -55,6 +57,7 @@ class JobWorker:
         self._bus = bus
         self._vital = vital
         self._command = command or (sys.executable, "-m", f"services.{service}", "work")
+        self._kinds = kinds
 
     async def run(self) -> None:
         """Until cancelled; a running job is then stopped, and resumed by the next worker."""
@@ -77,8 +80,9 @@ class JobWorker:
             table.state == JobState.QUEUED,
             (table.state == JobState.RUNNING) & (table.lease_expires_us < now),
         )
+        ours = true() if self._kinds is None else table.kind.in_(self._kinds)
         async with self._database.writing() as session:
-            query = select(table).where(free).order_by(table.id).limit(1)
+            query = select(table).where(free, ours).order_by(table.id).limit(1)
             row = await session.scalar(query.with_for_update(skip_locked=True))
             if row is None:
                 return None

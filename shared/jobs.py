@@ -183,6 +183,12 @@ class JobQueue:
             raise Conflict("this Idempotency-Key was used for another job")
         return twin
 
+    async def knows(self, idempotency_key: str) -> bool:
+        """Whether a job was made with this key."""
+        wanted = self._table.idempotency_key == idempotency_key
+        async with self._database.reading() as session:
+            return await session.scalar(select(self._table.id).where(wanted)) is not None
+
     async def get(self, job_id: str) -> Any:
         """Raises Missing."""
         async with self._database.reading() as session:
@@ -191,11 +197,12 @@ class JobQueue:
             raise Missing(f"no job {job_id!r}", code="unknown_job")
         return row
 
-    async def newest(self, limit: int, before: str | None) -> list[Any]:
-        """Jobs, the newest first, created before the job with id `before`."""
+    async def newest(self, limit: int, before: str | None, kind: str | None = None) -> list[Any]:
+        """Jobs, of all kinds or of one, the newest first, created before the job `before`."""
         table = self._table
+        query = select(table) if kind is None else select(table).where(table.kind == kind)
         async with self._database.reading() as session:
-            return await newest(session, select(table), table.id, limit, before)
+            return await newest(session, query, table.id, limit, before)
 
     async def cancel(self, job_id: str) -> Any:
         """Asks a job to stop; one that has not begun is cancelled at once. Raises Missing."""

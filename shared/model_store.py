@@ -145,20 +145,24 @@ class ModelStore:
 
         Raises Missing for an unknown name, Corrupt for a broken card or file.
         """
+        home = self._home(name)
+        model = StoredModel(_read_card(home), home)
+        model.verify()
+        return model
+
+    def card(self, name: str) -> ModelCard:
+        """Without a look at the file. Raises Missing for an unknown name, Corrupt for a broken
+        card."""
+        return _read_card(self._home(name))
+
+    def _home(self, name: str) -> Path:
         homes = self._homes
         if name not in homes:
             known = ", ".join(sorted(homes)) or "none"
             raise Missing(
                 f"no model {name!r} in {self.folder}; there are: {known}", code="unknown_model"
             )
-        path = homes[name] / "card.json"
-        try:
-            card = ModelCard.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise Corrupt(f"{path} is no model card: {error}", code="model_card") from error
-        model = StoredModel(card, path.parent)
-        model.verify()
-        return model
+        return homes[name]
 
     def save(self, card: ModelCard, onnx: Path) -> StoredModel:
         """Puts a trained file and its card into the first folder, the card last."""
@@ -169,6 +173,14 @@ class ModelStore:
         text = card.model_dump_json(indent=2) + "\n"
         write_durably(folder / "card.json", text.encode())
         return self.load(card.name)
+
+
+def _read_card(home: Path) -> ModelCard:
+    path = home / "card.json"
+    try:
+        return ModelCard.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise Corrupt(f"{path} is no model card: {error}", code="model_card") from error
 
 
 def sha256_of(path: Path) -> str:
