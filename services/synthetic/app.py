@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.synthetic.api import datasets, generations, systems, trainings
+from services.synthetic.generating import IMAGES_GENERATE
+from services.synthetic.learning import STYLE_LEARN, SYSTEM_TRAIN, why_not_here
 from services.synthetic.rendering import CITY_RENDER
 from services.synthetic.tables import JobRow
 from shared import jobs_api
@@ -28,7 +31,21 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-KINDS: dict[str, JobKind] = {"city.render": CITY_RENDER}
+KINDS: dict[str, JobKind] = {
+    "city.render": CITY_RENDER,
+    "system.train": SYSTEM_TRAIN,
+    "style.learn": STYLE_LEARN,
+    "images.generate": IMAGES_GENERATE,
+}
+WITHOUT_TORCH = frozenset({"city.render"})
+
+ROUTERS = [
+    jobs_api.router,
+    systems.router,
+    datasets.router,
+    trainings.router,
+    generations.router,
+]
 
 
 def create_app(settings: SyntheticSettings) -> FastAPI:
@@ -39,8 +56,11 @@ def create_app(settings: SyntheticSettings) -> FastAPI:
         bus = Bus(settings.bus_url, settings.frames_url, settings.bus_partitions)
         database = Database(settings.database_of("synthetic"))
         app.state.keys = KeyDirectory(bus.redis)
-        app.state.jobs = JobQueue("synthetic", database, JobRow, bus, KINDS)
-        worker = JobWorker("synthetic", database, JobRow, bus, health.vital("jobs"))
+        app.state.settings, app.state.why_not_here = settings, why_not_here()
+        here = kinds_here()
+        app.state.jobs = JobQueue("synthetic", database, JobRow, bus, here)
+        # Beside it there may be a process that can do more, on the same database.
+        worker = JobWorker("synthetic", database, JobRow, bus, health.vital("jobs"), kinds=here)
         try:
             yield {
                 "schema": lambda: watch_schema(database, MIGRATIONS, health.vital("schema")),
@@ -50,7 +70,19 @@ def create_app(settings: SyntheticSettings) -> FastAPI:
             await bus.close()
             await database.close()
 
-    return create_service("synthetic", settings, routers=[jobs_api.router], lifespan=lifespan)
+    return create_service(
+        "synthetic",
+        settings,
+        routers=ROUTERS,
+        lifespan=lifespan,
+        max_body_bytes=settings.dataset_max_bytes,
+    )
+
+
+def kinds_here() -> dict[str, JobKind]:
+    """What this installation can do."""
+    without = why_not_here() != ""
+    return {name: kind for name, kind in KINDS.items() if not without or name in WITHOUT_TORCH}
 
 
 async def work(settings: SyntheticSettings, job_id: str, epoch: int) -> None:

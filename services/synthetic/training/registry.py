@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from services.synthetic.models.system import System
+    from services.synthetic.training.pictures import Pictures
 
 
 class Entry(NamedTuple):
@@ -58,6 +59,7 @@ class Entry(NamedTuple):
             "paper": self.system.PAPER,
             "needs": sorted(self.system.NEEDS),
             "settings": self.defaults,
+            "schema": TypeAdapter(self.settings).json_schema(),
         }
 
 
@@ -76,3 +78,15 @@ def entry_of(name: str) -> Entry:
     if name not in SYSTEMS:
         raise Missing(f"no system {name!r}; there are {', '.join(SYSTEMS)}", code="unknown_system")
     return SYSTEMS[name]
+
+
+def decided_by(pictures: Pictures, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the data decide."""
+    _, channels, height, width = pictures.images.shape
+    told = {
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "classes": len(pictures.classes),
+    }
+    return {name: value for name, value in told.items() if name in defaults}

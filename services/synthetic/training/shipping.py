@@ -33,12 +33,13 @@ TOLERANCE = 1e-4
 @dataclass(frozen=True)
 class Provenance:
     """What the card says that no code can know. first: of the data's pictures so many were learnt
-    from, in their order; None: all."""
+    from, in their order; None: all. classes: their names, in the order of their labels."""
 
     data: str
     command: str
     licence: str
     first: int | None = None
+    classes: tuple[str, ...] = ()
 
 
 def ship(trainer: Trainer, folder: Path, provenance: Provenance) -> StoredModel:
@@ -55,6 +56,7 @@ def ship(trainer: Trainer, folder: Path, provenance: Provenance) -> StoredModel:
         **asdict(system.settings),  # type: ignore[call-overload]
         "training": trainer.settings.model_dump(mode="json"),
         "first": provenance.first,
+        "names": list(provenance.classes),
     }
     card = ModelCard(
         name=folder.name,

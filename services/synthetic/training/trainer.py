@@ -6,6 +6,7 @@ a step draws is a function of the seed, the step and the process alone.
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from services.synthetic.models.system import Moment
 from services.synthetic.training.fleet import Fleet
 from services.synthetic.training.settings import Precision
+from shared.durable_file import write_durably
 from shared.errors import Conflict, Malformed
 
 if TYPE_CHECKING:
@@ -88,9 +90,15 @@ class Trainer:
         return self._average.module if self._average is not None else self.system.maker
 
     def run(
-        self, say: Callable[[str], None], *, every_steps: int = 50, save_every: int = 500
+        self,
+        say: Callable[[str], None],
+        *,
+        every_steps: int = 50,
+        save_every: int = 500,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
-        """Trains to the last step. say: hears a line of progress every so many steps.
+        """Trains to the last step. say: hears a line of progress every so many steps. between: is
+        called after each; what it raises ends the run, which goes on from that very step later.
 
         Raises Malformed (`diverged`) as soon as a loss is not a number.
         """
@@ -109,7 +117,15 @@ class Trainer:
                 left = minutes / (self.step - first) * (self.settings.steps - self.step)
                 said = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
                 say(f"step {self.step}/{self.settings.steps}  {said}  {left:.0f} min left")
+            self._pause(between)
         self.system.eval()
+
+    def _pause(self, between: Callable[[], None]) -> None:
+        try:
+            between()
+        except BaseException:
+            self._save()
+            raise
 
     def _take_step(self) -> dict[str, float]:
         told: dict[str, float] = {}
@@ -172,9 +188,10 @@ class Trainer:
             "average": self._average.state_dict() if self._average is not None else None,
             "optimisers": {name: one.state_dict() for name, one in self._optimisers.items()},
         }
-        part = self._folder / f"{CHECKPOINT}.part"
-        torch.save(state, part)
-        part.replace(self._folder / CHECKPOINT)
+        # torch, writing to a file itself, would hide what is wrong with the disk.
+        packed = io.BytesIO()
+        torch.save(state, packed)
+        write_durably(self._folder / CHECKPOINT, packed.getvalue())
 
     def _resume(self) -> None:
         path = self._folder / CHECKPOINT

@@ -1,0 +1,1 @@
+"""The synthetic service over REST: its nouns."""

@@ -1,0 +1,48 @@
+"""The job images.generate, as it is asked for: a stored model -> a made data set."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from services.synthetic.learning import DatasetId, ModelName
+from shared.jobs import JobContext, JobKind
+from shared.made_data import LabelPolicy
+
+
+class GenerationParams(BaseModel):
+    """What is made, and of what.
+
+    n: pictures. name: of the data set. dataset_id: of the pictures whose contents or styles are
+    drawn, or which are translated, where the model needs some. label_policy, epsilon: what a
+    trainer is to do with the labels; null: what suits them. licence: null: the model's.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model: ModelName
+    n: Annotated[int, Field(ge=1, le=100_000)]
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    seed: Annotated[int, Field(ge=0)] = 0
+    dataset_id: DatasetId | None = None
+    label_policy: LabelPolicy | None = None
+    epsilon: Annotated[float, Field(ge=0, le=1)] | None = None
+    licence: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if (self.label_policy is LabelPolicy.LSR) != (self.epsilon is not None):
+            raise ValueError("label policy lsr, and no other, has an epsilon")
+        return self
+
+
+def generate(params: GenerationParams, context: JobContext) -> dict[str, Any]:
+    """By name, in the job's own process: serving never imports torch."""
+    room = import_module("services.synthetic.training.generating")
+    result: dict[str, Any] = room.generate(params, context)
+    return result
+
+
+IMAGES_GENERATE = JobKind(GenerationParams, generate, "Makes a data set by a stored model")

@@ -1,0 +1,243 @@
+"""The job images.generate: a stored model -> a data set on the shelf, under the job's own id.
+
+A process that dies leaves a draft, and the next one begins anew, to the same pictures.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from services.synthetic.settings import SyntheticSettings
+from services.synthetic.shelf import Shelf
+from services.synthetic.training.learning import pictures_of
+from services.synthetic.training.making import make
+from services.synthetic.training.market import PersonCrop
+from services.synthetic.training.persons import Origin, pairs_of, restyle_persons
+from services.synthetic.training.restyling import Translation
+from services.synthetic.training.sheet import draw_sheet
+from shared.errors import Malformed
+from shared.made_data import IMAGES, SHEET, DataKind, LabelPolicy, MadeAbout, MadeData, MadeFolder
+from shared.model_store import ModelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from services.synthetic.generating import GenerationParams
+    from services.synthetic.training.pictures import Pictures
+    from services.synthetic.training.restyling import Restyle
+    from shared.jobs import JobContext
+    from shared.model_store import StoredModel
+
+CHUNK = 256
+"""Pictures between two looks at whether the job is to stop; whole rounds of all classes."""
+
+COLUMNS, SHOWN = 10, 100
+
+PERSON = re.compile(r"(-?\d+)_c(\d+)")
+CAMERA = re.compile(r"c\d+")
+
+
+def generate(params: GenerationParams, context: JobContext) -> dict[str, Any]:
+    """Raises Missing (`unknown_model`, `unknown_dataset`), Malformed (`makes_nothing`,
+    `pictures_needed`, `too_few_persons`, `no_cameras`), Unavailable (`disk_full`), and what
+    MadeData.read and the model's session raise."""
+    settings = SyntheticSettings()
+    torch.set_num_threads(settings.training_threads)
+    shelf = Shelf(settings.datasets_folder)
+    if not shelf.has(context.job_id):
+        model = ModelStore(*settings.model_folders).load(params.model)
+        if "inputs" not in model.card.settings:
+            raise Malformed(f"model {params.model} makes no images", code="makes_nothing")
+        source = params.dataset_id and MadeData.read(shelf.get(params.dataset_id).folder)
+        draft = shelf.draft(context.job_id)
+        try:
+            _write(params, model, source or None, draft, context)
+            shelf.put(context.job_id)
+        finally:
+            shelf.drop_draft(context.job_id)
+    manifest = shelf.get(context.job_id).manifest
+    return {
+        "dataset_id": context.job_id,
+        "counts": manifest.counts,
+        "sha256": manifest.sha256,
+        "metrics": manifest.metrics,
+        "verdict": manifest.verdict.model_dump(mode="json"),
+    }
+
+
+def _write(
+    params: GenerationParams,
+    model: StoredModel,
+    source: MadeData | None,
+    draft: Path,
+    context: JobContext,
+) -> None:
+    inputs = model.card.settings["inputs"]
+    if source is not None and source.manifest.kind is DataKind.PERSONS and "images" in inputs:
+        _restyle(params, model, source, draft, context)
+    else:
+        _draw(params, model, source, draft, context)
+
+
+def _draw(
+    params: GenerationParams,
+    model: StoredModel,
+    source: MadeData | None,
+    draft: Path,
+    context: JobContext,
+) -> None:
+    pictures = pictures_of(source) if source else None
+    names = _labels_of(model, pictures)
+    folder = MadeFolder(draft)
+    counts: Counter[str] = Counter()
+    shown: list[NDArray[np.uint8]] = []
+    done = 0
+    step = CHUNK - CHUNK % max(len(names), 1) or len(names)
+    while done < params.n:
+        context.checkpoint()
+        (seed,) = np.random.SeedSequence((params.seed, done)).generate_state(1)
+        images, labels = make(model, min(step, params.n - done), int(seed), pictures)
+        for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True), done):
+            inside = f"{names[label]}/" if names else ""
+            folder.add(f"{IMAGES}/{inside}{number:06d}.png", _png(image))
+            counts.update([names[label]] if names else [])
+        shown.extend(images[: SHOWN - len(shown)])
+        done += len(images)
+        context.report(done, params.n, f"{done} of {params.n} pictures")
+    folder.add(SHEET, _sheet(np.stack(shown), draft, len(names)))
+    kind = source.manifest.kind if source else DataKind.PICTURES
+    policy = params.label_policy or (LabelPolicy.HARD if names else LabelPolicy.NONE)
+    channels, height, width = shown[0].shape
+    folder.close(
+        MadeAbout(
+            name=params.name,
+            kind=kind,
+            system=model.card.settings["system"],
+            model=model.card.name,
+            model_sha256=model.digest,
+            seed=params.seed,
+            label_policy=policy,
+            epsilon=params.epsilon,
+            lineage=_lineage(model, source),
+            counts={"pictures": done, **{f"of {name}": counts[name] for name in names}},
+            licence=params.licence or model.card.licence,
+            classes=tuple(names),
+            width=width,
+            height=height,
+            channels=1 if channels == 1 else 3,
+        )
+    )
+
+
+def _labels_of(model: StoredModel, pictures: Pictures | None) -> Sequence[str]:
+    """Names of the labels that `make` gives: none where it knows of no classes."""
+    inputs = model.card.settings["inputs"]
+    labelled = "contents" in inputs or "images" in inputs
+    return pictures.classes if pictures and labelled else ()
+
+
+def _lineage(model: StoredModel, source: MadeData | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"model_trained_on": model.card.training_data}
+    if source is not None:
+        told["parents"] = [
+            {
+                "name": source.manifest.name,
+                "id": source.folder.name,
+                "sha256": source.manifest.sha256,
+            }
+        ]
+    return told
+
+
+def _restyle(
+    params: GenerationParams,
+    model: StoredModel,
+    source: MadeData,
+    draft: Path,
+    context: JobContext,
+) -> None:
+    """The people of the data set as other cameras of the model see them. Raises Malformed
+    (`too_few_persons`) where there are not so many ways from a crop to another camera."""
+    sources, domains = _cameras(model)
+    pairs = pairs_of(_crops(source), set(sources), set(domains))
+    if len(pairs) < params.n:
+        raise Malformed(
+            f"{source.manifest.name} has {len(pairs)} ways from a crop to another camera that"
+            f" {params.model} knows; ask for at most as many",
+            code="too_few_persons",
+        )
+    drawn = np.random.default_rng(params.seed).choice(len(pairs), params.n, replace=False)
+    chosen = [pairs[row] for row in sorted(drawn.tolist())]
+    origin = Origin(
+        name=params.name,
+        system=model.card.settings["system"],
+        seed=params.seed,
+        data=f"{source.manifest.name}, data set {source.folder.name}",
+        licence=params.licence or model.card.licence,
+        model=model,
+    )
+    restyle = _watched(Translation(model, domains), context, params.n)
+    restyle_persons(chosen, restyle, draft, origin)
+
+
+def _cameras(model: StoredModel) -> tuple[list[int], list[int]]:
+    """Whose crops the model translates, and to whose style: to all of them, or from the first to
+    the second. Raises Malformed (`no_cameras`)."""
+    names = model.card.settings.get("names", ())
+    found = [int(name[1:]) for name in names if CAMERA.fullmatch(name)]
+    if not found or len(found) < len(names):
+        raise Malformed(
+            f"{model.card.name} has learnt of {', '.join(names) or 'no classes'}, which are no"
+            " cameras: learn it by POST /v1/styles of a data set of persons",
+            code="no_cameras",
+        )
+    if "targets" in model.card.settings["inputs"]:
+        return found, found
+    return found[:1], found[1:2]
+
+
+def _crops(source: MadeData) -> list[PersonCrop]:
+    named = ((path, PERSON.match(path.name)) for path in source.images)
+    return [PersonCrop(path, int(found[1]), int(found[2])) for path, found in named if found]
+
+
+def _watched(restyle: Restyle, context: JobContext, total: int) -> Restyle:
+    """Between any two chunks it tells how far it is, and stops where it is told to."""
+    done = 0
+
+    def watched(
+        crops: Sequence[NDArray[np.uint8]], source: int, target: int
+    ) -> list[NDArray[np.uint8]]:
+        nonlocal done
+        context.checkpoint()
+        made = restyle(crops, source, target)
+        done += len(made)
+        context.report(done, total, f"{done} of {total} crops")
+        return made
+
+    return watched
+
+
+def _sheet(images: NDArray[np.uint8], draft: Path, classes: int) -> bytes:
+    path = draft / "part.png"
+    draw_sheet(images, path, columns=min(classes or COLUMNS, COLUMNS))
+    body = path.read_bytes()
+    path.unlink()
+    return body
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    """image: (C, H, W)."""
+    packed = io.BytesIO()
+    Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(packed, "PNG")
+    return packed.getvalue()

@@ -1,0 +1,216 @@
+"""The job system.train: a data set -> a system that has learnt from it -> a model in the store.
+
+A process that dies is followed by another, which goes on from the last checkpoint. sheet.png in the
+job's folder shows what the system makes, time and again while it learns.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from services.synthetic.settings import SyntheticSettings
+from services.synthetic.shelf import Shelf
+from services.synthetic.training.making import Draws
+from services.synthetic.training.pictures import read_pictures
+from services.synthetic.training.registry import decided_by, entry_of
+from services.synthetic.training.settings import TrainingSettings
+from services.synthetic.training.sheet import draw_sheet
+from services.synthetic.training.shipping import Provenance, ship
+from services.synthetic.training.trainer import LOG, Trainer
+from shared.data_folder import raise_if_full
+from shared.durable_file import write_durably
+from shared.errors import Conflict, Malformed
+from shared.made_data import IMAGES, SHEET, MadeData
+from shared.mark import marked
+from shared.model_store import ModelStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from services.synthetic.learning import TrainingParams
+    from services.synthetic.models.system import System
+    from services.synthetic.training.pictures import Pictures
+    from services.synthetic.training.registry import Entry
+    from shared.jobs import JobContext
+
+RESULT, PLAN, WORK = "result.json", "plan.json", "work"
+
+TRAINED = 0.95
+"""Of the job's progress, when the last step is done."""
+
+SAVE_EVERY = 100
+SAYINGS, SHEETS = 200, 10
+"""In the course of a training: lines of losses, and sheets."""
+
+SHOWN, COLUMNS = 40, 10
+
+
+def learn(params: TrainingParams, context: JobContext) -> dict[str, Any]:
+    """Raises Missing (`unknown_dataset`, `unknown_system`), Conflict (`model_exists`), Malformed
+    (`too_few_pictures`, `too_few_classes`, `unknown_class`, `unknown_setting`, `bad_setting`,
+    `bad_size`, `diverged`), Unavailable (`disk_full`), and what MadeData.read raises."""
+    done = context.folder / RESULT
+    if done.exists():
+        result: dict[str, Any] = json.loads(done.read_text())
+        return result
+    settings = SyntheticSettings()
+    torch.set_num_threads(settings.training_threads)
+    try:
+        result = _learn(params, context, settings)
+        write_durably(done, json.dumps(result).encode())
+    except OSError as error:
+        raise_if_full(error, context.folder)
+        raise
+    shutil.copyfile(context.folder / WORK / LOG, context.folder / LOG)
+    shutil.rmtree(context.folder / WORK, ignore_errors=True)
+    return result
+
+
+def _learn(
+    params: TrainingParams, context: JobContext, settings: SyntheticSettings
+) -> dict[str, Any]:
+    store = ModelStore(*settings.model_folders)
+    _claim_name(params.model, store, context.folder / PLAN)
+    context.report(0, 1, "reads the data set and compares its checksums")
+    data = MadeData.read(Shelf(settings.datasets_folder).get(params.dataset_id).folder)
+    pictures = pictures_of(data, params.classes)
+    trainer = _trainer(params, pictures, context.folder / WORK)
+    _train(trainer, pictures, context)
+    context.report(TRAINED, 1, "exports the network, and proves that the file does the same")
+    context.checkpoint()
+    stored = ship(trainer, settings.model_folders[0] / params.model, _provenance(params, data))
+    return {
+        "model": stored.card.name,
+        "sha256": stored.digest,
+        "system": params.system,
+        "dataset_id": params.dataset_id,
+        "classes": list(pictures.classes),
+        "steps": trainer.step,
+        "minutes": round(trainer.minutes, 2),
+    }
+
+
+def pictures_of(data: MadeData, classes: Sequence[str] = ()) -> Pictures:
+    """classes: whose pictures are wanted, in the order of their labels from now on; none: all.
+
+    Raises Malformed (`unknown_class`) and what `read_pictures` raises.
+    """
+    found = replace(read_pictures(data.folder / IMAGES), name=data.manifest.name)
+    if data.manifest.channels == 1:
+        found = replace(found, images=np.ascontiguousarray(found.images[:, :1]))
+    if not classes:
+        return found
+    if unknown := [name for name in classes if name not in found.classes]:
+        raise Malformed(
+            f"{found.name} has no class {', '.join(unknown)}; it has {', '.join(found.classes)}",
+            code="unknown_class",
+        )
+    wanted = [found.classes.index(name) for name in classes]
+    rows = np.flatnonzero(np.isin(found.labels, wanted))
+    labels = np.array([wanted.index(label) for label in found.labels[rows]], np.int64)
+    return replace(found.chosen(rows), labels=labels, classes=tuple(classes))
+
+
+def _claim_name(model: str, store: ModelStore, plan: Path) -> None:
+    """A model is never overwritten by another job; by its own, which began again, it is.
+
+    Raises Conflict (`model_exists`).
+    """
+    if plan.exists():
+        return
+    if model in store.names:
+        raise Conflict(f"there is a model {model!r} already: name another", code="model_exists")
+    write_durably(plan, json.dumps({"model": model}).encode())
+
+
+def _trainer(params: TrainingParams, pictures: Pictures, folder: Path) -> Trainer:
+    entry = entry_of(params.system)
+    chosen = entry.settings_of(params.settings | decided_by(pictures, entry.defaults))
+    torch.manual_seed(params.seed)
+    return Trainer(
+        _built(entry, chosen),
+        pictures,
+        TrainingSettings(
+            steps=params.steps, batch=params.batch, average=params.average, seed=params.seed
+        ),
+        folder,
+        identity={"system": params.system, "dataset": params.dataset_id, **asdict(chosen)},
+    )
+
+
+def _built(entry: Entry, chosen: Any) -> System:
+    """Raises Malformed (`bad_setting`, `bad_size`): within a training it would be a riddle."""
+    try:
+        system = entry.build(chosen)
+    except KeyError as error:
+        raise Malformed(f"{entry.system.NAME} knows no {error}", code="bad_setting") from error
+    wanted = (chosen.channels, chosen.height, chosen.width)
+    try:
+        with torch.no_grad():
+            made = tuple(system.eval().maker(*system.example(2, torch.Generator()).values()).shape)
+    except RuntimeError:
+        made = ()
+    if made[1:] != wanted:
+        raise Malformed(
+            f"{entry.system.NAME} cannot make pictures of {chosen.width}x{chosen.height}: sides"
+            f" that are multiples of 8 suit every system. {entry.settings.__doc__}",
+            code="bad_size",
+        )
+    return system
+
+
+def _train(trainer: Trainer, pictures: Pictures, context: JobContext) -> None:
+    steps = trainer.settings.steps
+    sheet_every = max(1, steps // SHEETS)
+    said = ""
+
+    def say(line: str) -> None:
+        nonlocal said
+        said = line
+
+    def between() -> None:
+        context.report(TRAINED * trainer.step, steps, said)
+        if trainer.step % sheet_every == 0 or trainer.step == steps:
+            _draw(trainer, pictures, context.folder / SHEET)
+        context.checkpoint()
+
+    trainer.run(say, every_steps=max(1, steps // SAYINGS), save_every=SAVE_EVERY, between=between)
+
+
+def _draw(trainer: Trainer, pictures: Pictures, path: Path) -> None:
+    """What the system makes by now, marked as made."""
+    settings, maker = trainer.system.settings, trainer.maker
+    draws = Draws(SHOWN, trainer.settings.seed, pictures)
+    widths = {"noise": getattr(settings, "noise", 0), "targets": getattr(settings, "classes", 0)}
+    names = list(trainer.system.example(1, torch.Generator()))
+    device = next(maker.parameters()).device
+    given = [torch.from_numpy(draws.of(name, widths.get(name, 0))).to(device) for name in names]
+    was_training = maker.training
+    maker.eval()
+    with torch.no_grad():
+        made = maker(*given).cpu().numpy()
+    maker.train(was_training)
+    part = path.with_name("part.png")
+    draw_sheet(np.rint(made * 255).astype(np.uint8), part, columns=COLUMNS)
+    write_durably(path, marked(part.read_bytes()))
+    part.unlink()
+
+
+def _provenance(params: TrainingParams, data: MadeData) -> Provenance:
+    manifest = data.manifest
+    of = f" of {', '.join(params.classes)}" if params.classes else ""
+    made = ", made" if manifest.synthetic else ""
+    return Provenance(
+        data=f"{manifest.name}{of}: {manifest.counts.get('pictures', 0)} pictures{made}; listing"
+        f" {manifest.sha256}",
+        command=f"POST /v1/trainings {params.model_dump_json(exclude_defaults=True)}",
+        licence=f"{params.licence}; data: {manifest.licence}",
+        classes=params.classes or manifest.classes,
+    )

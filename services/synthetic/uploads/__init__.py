@@ -1,0 +1,1 @@
+"""Uploaded archives -> data sets."""

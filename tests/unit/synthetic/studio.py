@@ -1,0 +1,110 @@
+"""The synthetic service in this process, without its worker; and archives to send it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from services.synthetic.app import KINDS, MIGRATIONS, ROUTERS
+from services.synthetic.settings import SyntheticSettings
+from services.synthetic.tables import JobRow
+from shared.auth import KeyDirectory, Scope, make_key
+from shared.database import Database, migrate_once
+from shared.jobs import JobQueue
+from shared.service import create_service
+
+
+@dataclass
+class Studio:
+    api: httpx.AsyncClient
+    jobs: JobQueue
+    keys: KeyDirectory
+    settings: SyntheticSettings
+
+    @property
+    def datasets(self) -> Path:
+        return self.settings.datasets_folder
+
+    async def key(self, *scopes: str) -> dict[str, str]:
+        """Headers with a fresh key."""
+        key = make_key()
+        entry = {"key_id": "k", "name": "k", "expires_us": None, "cameras": None}
+        await self.keys.put(key.digest, entry | {"scopes": list(scopes)})
+        return {"X-API-Key": key.secret}
+
+    async def send(self, archive: bytes, name: str = "letters", **query) -> httpx.Response:
+        headers = {"Idempotency-Key": query.pop("key")} if "key" in query else {}
+        return await self.api.post(
+            "/v1/datasets", params={"name": name} | query, content=archive, headers=headers
+        )
+
+
+@asynccontextmanager
+async def running_studio(bus, redis_server, folder, *, why_not_here="", **changes):
+    settings = SyntheticSettings(
+        bus_url=redis_server.url,
+        citybrain_home=folder,
+        models_folder=folder / "shipped",
+        database_url="",
+        **changes,
+    )
+    await migrate_once(settings.database_of("synthetic"), MIGRATIONS)
+    database = Database(settings.database_of("synthetic"))
+    keys = KeyDirectory(bus.redis)
+    jobs = JobQueue("synthetic", database, JobRow, bus, KINDS)
+
+    @asynccontextmanager
+    async def lifespan(app, health):
+        app.state.keys, app.state.jobs = keys, jobs
+        app.state.settings, app.state.why_not_here = settings, why_not_here
+        yield {}
+
+    app = create_service(
+        "synthetic",
+        settings,
+        routers=ROUTERS,
+        lifespan=lifespan,
+        max_body_bytes=settings.dataset_max_bytes,
+    )
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://studio") as api:
+            studio = Studio(api, jobs, keys, settings)
+            api.headers.update(await studio.key(Scope.JOBS_READ, Scope.JOBS_WRITE))
+            yield studio
+    await database.close()
+
+
+def picture(seed: int = 0, width: int = 8, height: int = 8) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    packed = io.BytesIO()
+    Image.fromarray(pixels).save(packed, "PNG")
+    return packed.getvalue()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """The same bytes at any time."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, body in files.items():
+            archive.writestr(zipfile.ZipInfo(name), body, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def letters(count: int = 8, classes: str = "ab", **size) -> bytes:
+    """A zip of a folder a class."""
+    names = [f"{classes[n % len(classes)]}/{n}.png" for n in range(count)]
+    return zipped({name: picture(n, **size) for n, name in enumerate(names)})
+
+
+def arrays(**named) -> bytes:
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **named)
+    return packed.getvalue()
