@@ -1,4 +1,5 @@
-"""Crops -> a model in the store (`train`); a model and a benchmark -> figures (`evaluate`)."""
+"""Crops -> a model in the store (`train`); a model and a benchmark -> figures (`evaluate`); made
+data sets -> what each is worth (`uplift`)."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from services.reid.training.protocols import PROTOCOLS
 from services.reid.training.report import figures_of, table
 from services.reid.training.settings import RECIPES, Network, Stage, TrainingSettings
 from services.reid.training.sheet import draw_sheet
+from services.reid.training.uplift_command import uplift_command
 from services.reid.training.workshop import Workshop
 from shared.errors import CityBrainError
 from shared.inference import open_session
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from services.reid.training.evaluate import Embeds
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command("uplift")(uplift_command)
 
 HISTOGRAM = "histogram"
 
@@ -46,6 +49,13 @@ def train(
         Network, typer.Option(help="Each has a recipe, of which options change what they name.")
     ] = Network.MSP_CNN,
     version: str = "1",
+    made: Annotated[
+        list[Path] | None,
+        typer.Option(help="A made data set beside them; may be given several times."),
+    ] = None,
+    made_share: Annotated[
+        float | None, typer.Option(help="Made crops for each real one of a batch.")
+    ] = None,
     small_epochs: Annotated[int | None, typer.Option(help="At half size, first.")] = None,
     epochs: Annotated[int | None, typer.Option(help="At full size.")] = None,
     low_level_epochs: Annotated[
@@ -87,6 +97,7 @@ def train(
         "crops": crops,
         "dropout": dropout,
         "erasing": erasing,
+        "made_share": made_share,
         "held_out": held_out,
         "seed": seed,
     }
@@ -104,6 +115,7 @@ def train(
         trial=trial,
         start_from=start_from,
         resume=resume,
+        made=made or (),
     )
     print(workshop.summary)
     workshop.train(Console().training)

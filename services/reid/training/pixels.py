@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 class LabelledPixels:
     """N crops in memory: pixels uint8 (N, 160, 64, 3), and int64 (N,) for each of the others.
 
-    people are numbered 0 .. M - 1 over all sources; no person or camera is in two sources.
+    people are numbered 0 .. M - 1 over all sources; no person or camera is in two sources. named:
+    the people as their files' names number them, each source for itself.
     """
 
     pixels: torch.Tensor
     people: torch.Tensor
     cameras: torch.Tensor
     sources: torch.Tensor
+    named: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.people)
@@ -52,7 +54,11 @@ class LabelledPixels:
     def rows(self, rows: torch.Tensor) -> LabelledPixels:
         """Some of the crops, under the numbers they have."""
         return LabelledPixels(
-            self.pixels[rows], self.people[rows], self.cameras[rows], self.sources[rows]
+            self.pixels[rows],
+            self.people[rows],
+            self.cameras[rows],
+            self.sources[rows],
+            self.named[rows],
         )
 
 
@@ -64,14 +70,18 @@ def read_pixels(crops: Sequence[Crop]) -> NDArray[np.uint8]:
 
 
 def read_training(folders: Sequence[Path], trial: int | None = None) -> LabelledPixels:
-    """The training crops of all folders; of VIPeR those that a trial does not test. Distractors and
-    junk are nobody, and are left out.
+    """The training crops of all folders; of VIPeR those that a trial does not test.
 
     Raises Missing for a folder without crops, Malformed for VIPeR without a trial.
     """
+    return labelled_pixels([crops_to_train_on(folder, trial) for folder in folders])
+
+
+def labelled_pixels(of_sources: Sequence[Sequence[Crop]]) -> LabelledPixels:
+    """The crops of all sources. Distractors and junk are nobody, and are left out."""
     pixels, people, cameras, sources = [], [], [], []
-    for source, folder in enumerate(folders):
-        crops = [crop for crop in crops_to_train_on(folder, trial) if crop.person > 0]
+    for source, found in enumerate(of_sources):
+        crops = [crop for crop in found if crop.person > 0]
         pixels.append(read_pixels(crops))
         people.extend([(source, crop.person) for crop in crops])
         cameras.extend([(source, crop.camera) for crop in crops])
@@ -81,6 +91,7 @@ def read_training(folders: Sequence[Path], trial: int | None = None) -> Labelled
         torch.from_numpy(_numbered(people)),
         torch.from_numpy(_numbered(cameras)),
         torch.tensor(sources),
+        torch.tensor([name for _, name in people]),
     )
 
 

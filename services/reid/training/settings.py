@@ -54,6 +54,8 @@ class TrainingSettings:
     erasing: share of crops of which a random rectangle is blotted out (Zhong et al., "Random
     Erasing Data Augmentation", AAAI 2020).
     loss: of MSP-CNN. osnet_loss: of OSNet.
+    made_share: crops of made data sets for each real one of a batch, where there are such; CamStyle
+    has one for three.
     held_out: share of each source's identities that are not trained on; they serve to choose
     settings and to fit the identity prior.
     """
@@ -75,6 +77,7 @@ class TrainingSettings:
     low_level_anchors: int = 4
     dropout: float = 0.5
     erasing: float = 0.0
+    made_share: float = 1 / 3
     held_out: float = 0.1
     seed: int = 17
     loss: MspLossSettings = field(default_factory=MspLossSettings)

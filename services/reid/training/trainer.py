@@ -13,6 +13,7 @@ from torch.nn import functional
 from services.reid.core.evaluation import Labels, rank
 from services.reid.models.msp_cnn import UnitVectors, shrunk
 from services.reid.training.augmentation import centre_crops, erased, random_crops
+from services.reid.training.made import made_loss
 from services.reid.training.objectives import OBJECTIVES, BatchLabels
 from services.reid.training.sampling import epoch_batches
 from services.reid.training.schedule import Progress, learning_rate_at, work_of
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from services.reid.core.evaluation import Ranking
+    from services.reid.training.made import MadeCrops
     from services.reid.training.pixels import LabelledPixels
     from services.reid.training.settings import Stage, TrainingSettings
 
+
+MADE_SEEDS = 5_000_000
+"""Added to the seeds of an epoch for what made crops draw."""
 
 IMPRINTED_CROPS = 4
 """Of each identity, whose mean feature becomes its row of the head."""
@@ -55,13 +60,24 @@ class Device:
 
 class Trainer:
     """One training. Its randomness depends on the seed and the epoch alone, so that a resumed
-    training goes on as it would have."""
+    training goes on as it would have.
 
-    def __init__(self, data: LabelledPixels, settings: TrainingSettings, device: Device) -> None:
+    made: crops of made data sets, of which each batch gets some beside its real ones; those are the
+    same with and without them. None: none.
+    """
+
+    def __init__(
+        self,
+        data: LabelledPixels,
+        settings: TrainingSettings,
+        device: Device,
+        made: MadeCrops | None = None,
+    ) -> None:
         torch.manual_seed(settings.seed)
         self.settings = settings
         self.device = device
         self.data = data
+        self.made = made
         self.objective = OBJECTIVES[settings.network](data.identities, settings)
         self.network = self.objective.network
         self.network.to(device.name, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -131,6 +147,8 @@ class Trainer:
         stage = settings.stage_of(epoch)
         rng = np.random.default_rng([settings.seed, epoch])
         draws = torch.Generator().manual_seed(settings.seed * 10_000 + epoch)
+        # Made crops draw for themselves: real ones are cut the same with and without them.
+        made_draws = torch.Generator().manual_seed(settings.seed * 10_000 + epoch + MADE_SEEDS)
         torch.manual_seed(settings.seed * 10_000 + epoch)
         batches = epoch_batches(
             self.data.people.numpy(), per_batch=settings.people, crops=settings.crops, rng=rng
@@ -141,7 +159,7 @@ class Trainer:
             done = epoch + n / len(batches)
             for group in self.optimiser.param_groups:
                 group["lr"] = learning_rate_at(done, settings)
-            losses = self._step(torch.from_numpy(batch), stage, draws)
+            losses = self._step(torch.from_numpy(batch), stage, draws, made_draws)
             self.steps_done += 1
             report(
                 Progress(
@@ -155,21 +173,43 @@ class Trainer:
                 )
             )
 
-    def _step(self, batch: torch.Tensor, stage: Stage, draws: torch.Generator) -> dict[str, float]:
-        crops = random_crops(self.data.pixels[batch], draws)
-        if self.settings.erasing:
-            crops = erased(crops, self.settings.erasing, draws)
+    def _step(
+        self,
+        batch: torch.Tensor,
+        stage: Stage,
+        draws: torch.Generator,
+        made_draws: torch.Generator,
+    ) -> dict[str, float]:
+        crops = self._augmented(self.data.pixels[batch], draws)
+        made = self._made_for(len(batch), made_draws)
+        if made is not None:
+            crops = torch.cat([crops, self._augmented(made.pixels, made_draws)])
         labels = BatchLabels(self.data.people[batch], self.data.sources[batch])
         with self.device.autocast():
             seen = self.objective.see(shrunk(crops.to(self.device.name), stage.shrink))
         seen = {name: tensor.float() for name, tensor in seen.items()}
-        losses = self.objective.losses(seen, labels, stage, draws)
+        real = {name: tensor[: len(batch)] for name, tensor in seen.items()}
+        losses = self.objective.losses(real, labels, stage, draws)
+        if made is not None:
+            people, spread = (one.to(self.device.name) for one in (made.people, made.spread))
+            # Each made crop weighs what a real one does in the mean over the real ones.
+            weight = len(made) / len(batch)
+            losses["made"] = weight * made_loss(seen["logits"][len(batch) :], people, spread)
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
         self.optimiser.step()
-        correct = (seen["logits"].argmax(1).cpu() == labels.people).float().mean()
+        correct = (real["logits"].argmax(1).cpu() == labels.people).float().mean()
         return {name: loss.item() for name, loss in losses.items()} | {"accuracy": correct.item()}
+
+    def _augmented(self, pixels: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+        crops = random_crops(pixels, draws)
+        return erased(crops, self.settings.erasing, draws) if self.settings.erasing else crops
+
+    def _made_for(self, real: int, draws: torch.Generator) -> MadeCrops | None:
+        """Those that a batch of so many real crops gets."""
+        count = round(self.settings.made_share * real)
+        return self.made.drawn(count, draws) if self.made is not None and count else None
 
 
 def _rows_by_person(people: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -11,6 +11,7 @@ from services.reid.models.msp_cnn import UnitVectors
 from services.reid.training.calibration import cross_camera_pairs, fit_identity_prior
 from services.reid.training.card import Training, card_of
 from services.reid.training.export import export
+from services.reid.training.made import read_made
 from services.reid.training.pixels import LabelledPixels, hold_out, read_training
 from services.reid.training.trainer import Device, Trainer, features_of, held_out_ranking
 from shared.model_store import ModelStore
@@ -43,25 +44,30 @@ class Workshop:
         trial: int | None = None,
         start_from: Path | None = None,
         resume: bool = False,
+        made: Sequence[Path] = (),
     ) -> Self:
         """Reads the crops. trial: of VIPeR, whose people are not trained on. start_from: a
-        checkpoint of another training, whose features are a better start than chance. Raises
-        Missing for a folder without crops."""
+        checkpoint of another training, whose features are a better start than chance. made: data
+        sets beside the crops. Raises Missing for a folder without crops, and what `read_made`
+        raises."""
         kept, held = hold_out(read_training(folders, trial), settings.held_out, settings.seed)
-        trainer = Trainer(kept, settings, Device.best())
+        beside = read_made(made, kept) if made else None
+        trainer = Trainer(kept, settings, Device.best(), beside)
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         if start_from is not None:
             trainer.start_from(start_from)
         if resume and checkpoint.is_file():
             trainer.resume(checkpoint)
-        return cls(trainer, held, checkpoint, tuple(folder.resolve().name for folder in folders))
+        names = tuple(folder.resolve().name for folder in (*folders, *made))
+        return cls(trainer, held, checkpoint, names)
 
     @property
     def summary(self) -> str:
         data = self.trainer.data
+        made = f", {len(self.trainer.made)} made ones beside them" if self.trainer.made else ""
         return (
             f"{len(data)} crops of {data.identities} people to train on,"
-            f" {len(self.held_out)} of {self.held_out.identities} held out"
+            f" {len(self.held_out)} of {self.held_out.identities} held out{made}"
         )
 
     def train(self, report: Callable[[Progress], None]) -> None:

@@ -140,7 +140,7 @@ def test_one_crop_of_each_person_and_camera_is_enough_to_be_ranked():
     """VIPeR's: two people, two cameras; the second person's crops look like the first one's."""
     people, cameras = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
     pixels = torch.zeros(4, 160, 64, 3, dtype=torch.uint8)
-    data = LabelledPixels(pixels, people, cameras, torch.zeros(4, dtype=torch.int64))
+    data = LabelledPixels(pixels, people, cameras, torch.zeros(4, dtype=torch.int64), people)
     east, north = [1.0, 0.0], [0.0, 1.0]
     assert held_out_ranking(torch.tensor([east, east, north, north]), data).rank(1) == 1.0
     assert held_out_ranking(torch.tensor([east, north, north, east]), data).rank(1) == 0.0
