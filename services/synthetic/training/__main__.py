@@ -16,6 +16,11 @@ import typer
 from services.synthetic.training.digits import evaluate_digits
 from services.synthetic.training.fleet import Fleet
 from services.synthetic.training.making import make
+from services.synthetic.training.person_commands import (
+    crops_command,
+    measure_command,
+    persons_command,
+)
 from services.synthetic.training.pictures import read_pictures
 from services.synthetic.training.registry import SYSTEMS, entry_of
 from services.synthetic.training.ring import CONTENDERS, compete, draw_ring
@@ -172,6 +177,11 @@ def ring_command(
     draw_ring(
         compete(only or list(CONTENDERS), lambda line: print(line, flush=True), seed=seed), out
     )
+
+
+app.command("crops")(crops_command)
+app.command("persons")(persons_command)
+app.command("measure")(measure_command)
 
 
 def _of_pictures(pictures: Pictures, defaults: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,157 @@
+"""Labelled crops -> a data set of the same people in other cameras' styles, or of people who are
+nobody, with Market-1501's file names: what a re-ID training may take beside its real crops.
+
+A made crop is named after the person it shows and the camera whose style it has;
+`lineage.csv` says which real crop, and whose camera's, it was made of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from services.synthetic.training.making import make
+from services.synthetic.training.market import NO_CAMERA
+from shared.made_data import DataKind, LabelPolicy, MadeAbout, MadeFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from services.synthetic.training.market import PersonCrop
+    from services.synthetic.training.restyling import Restyle
+    from shared.made_data import MadeData
+    from shared.model_store import StoredModel
+
+LINEAGE = "lineage.csv"
+EPSILON = 0.1
+"""Of the labels of restyled crops (CamStyle, CVPR 2018)."""
+
+CHUNK = 32
+SAID_EVERY = 1000
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the manifest says that no crop can know. model: None for what needs none."""
+
+    name: str
+    system: str
+    seed: int
+    data: str
+    licence: str
+    model: StoredModel | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A real crop and the camera whose style it is to have."""
+
+    crop: PersonCrop
+    target: int
+
+
+def pairs_of(crops: Sequence[PersonCrop], sources: set[int], targets: set[int]) -> list[Pair]:
+    """Every crop of the sources with every other target, those of one way one after the other."""
+    found = [
+        Pair(crop, target)
+        for target in sorted(targets)
+        for crop in crops
+        if crop.camera in sources and crop.camera != target
+    ]
+    return sorted(found, key=lambda pair: (pair.target, pair.crop.camera))
+
+
+def restyle_persons(
+    pairs: Sequence[Pair],
+    restyle: Restyle,
+    out: Path,
+    origin: Origin,
+    say: Callable[[str], None] = lambda _: None,
+) -> MadeData:
+    """Writes a made crop of each pair. Raises what `restyle` and MadeFolder raise."""
+    folder = MadeFolder(out)
+    lines = ["file,person,source_camera,target_camera,source_file"]
+    for number, (pair, made) in enumerate(_made(pairs, restyle), 1):
+        person, target = pair.crop.person, pair.target
+        name = f"{person:04}_c{target}s1_{number:06}_00.png"
+        folder.add(f"images/{name}", _png(made))
+        lines.append(f"{name},{person},{pair.crop.camera},{target},{pair.crop.path.name}")
+        if number % SAID_EVERY == 0:
+            say(f"{number} of {len(pairs)} crops")
+    folder.add(LINEAGE, ("\n".join(lines) + "\n").encode())
+    counts = {
+        "pictures": len(pairs),
+        "people": len({pair.crop.person for pair in pairs}),
+        "cameras": len({pair.target for pair in pairs}),
+    }
+    return folder.close(_about(origin, counts, LabelPolicy.LSR))
+
+
+def draw_persons(count: int, out: Path, origin: Origin) -> MadeData:
+    """Writes people who are nobody, drawn by the origin's unconditional model.
+
+    Raises ValueError where there is no model, and what `make` and MadeFolder raise.
+    """
+    if origin.model is None:
+        raise ValueError("nobody draws: the origin names no model")
+    folder = MadeFolder(out)
+    made, _ = make(origin.model, count, origin.seed)
+    for number, image in enumerate(made, 1):
+        folder.add(f"images/0000_c{NO_CAMERA}s1_{number:06}_00.png", _png(image.transpose(1, 2, 0)))
+    return folder.close(_about(origin, {"pictures": count}, LabelPolicy.LSRO))
+
+
+def _made(pairs: Sequence[Pair], restyle: Restyle) -> Iterator[tuple[Pair, NDArray[np.uint8]]]:
+    for chunk in _chunks(pairs):
+        first = chunk[0]
+        crops = [pair.crop.read() for pair in chunk]
+        yield from zip(chunk, restyle(crops, first.crop.camera, first.target), strict=True)
+
+
+def _chunks(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
+    """Each of one source and one target."""
+    chunk: list[Pair] = []
+    for pair in pairs:
+        full = len(chunk) == CHUNK
+        if chunk and (full or _way(pair) != _way(chunk[0])):
+            yield chunk
+            chunk = []
+        chunk.append(pair)
+    if chunk:
+        yield chunk
+
+
+def _way(pair: Pair) -> tuple[int, int]:
+    return pair.crop.camera, pair.target
+
+
+def _about(origin: Origin, counts: dict[str, int], policy: LabelPolicy) -> MadeAbout:
+    model = origin.model
+    lineage: dict[str, object] = {"data": origin.data}
+    if policy is LabelPolicy.LSR:
+        lineage["crops"] = LINEAGE
+    if model is not None:
+        lineage["model_trained_on"] = model.card.training_data
+    return MadeAbout(
+        name=origin.name,
+        kind=DataKind.PERSONS,
+        system=origin.system,
+        model=model.card.name if model else None,
+        model_sha256=model.digest if model else None,
+        seed=origin.seed,
+        label_policy=policy,
+        epsilon=EPSILON if policy is LabelPolicy.LSR else None,
+        lineage=lineage,
+        counts=counts,
+        licence=origin.licence,
+    )
+
+
+def _png(image: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
