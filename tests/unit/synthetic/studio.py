@@ -17,7 +17,8 @@ from services.synthetic.settings import SyntheticSettings
 from services.synthetic.tables import JobRow
 from shared.auth import KeyDirectory, Scope, make_key
 from shared.database import Database, migrate_once
-from shared.jobs import JobQueue
+from shared.jobs import JobContext, JobQueue
+from shared.made_data import DataKind, MadeAbout, MadeFolder
 from shared.service import create_service
 
 
@@ -108,3 +109,35 @@ def arrays(**named) -> bytes:
     packed = io.BytesIO()
     np.savez_compressed(packed, **named)
     return packed.getvalue()
+
+
+def write_data(shelf, dataset_id: str, names: list[str], classes=(), *, kind, **size) -> None:
+    folder = MadeFolder(shelf.folder / dataset_id, synthetic=False)
+    for n, name in enumerate(names):
+        folder.add(f"images/{name}", picture(n, **size))
+    folder.close(
+        MadeAbout(
+            name="letters",
+            kind=DataKind(kind),
+            synthetic=False,
+            counts={"pictures": len(names)},
+            licence="CC0",
+            classes=classes,
+        )
+    )
+
+
+class Watched(JobContext):
+    """Remembers its notes, and stops when it is told one that begins so."""
+
+    def __init__(self, folder: Path, job_id: str, stop_at: str = "never") -> None:
+        super().__init__(job_id, folder)
+        folder.mkdir(exist_ok=True)
+        self.notes: list[str] = []
+        self._stop_at = stop_at
+
+    def report(self, done, total, note=""):
+        super().report(done, total, note)
+        self.notes.append(note)
+        if note.startswith(self._stop_at):
+            self.stop.set()

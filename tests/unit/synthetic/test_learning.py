@@ -1,0 +1,116 @@
+"""What the jobs do: learn, stop, go on, make; and what they say where they cannot."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+import torch
+
+from services.synthetic.learning import StyleParams, TrainingParams
+from services.synthetic.settings import SyntheticSettings
+from services.synthetic.shelf import Shelf
+from services.synthetic.training.learning import learn
+from shared.errors import Corrupt, Malformed, Missing, Unavailable
+from shared.jobs import JobCancelled
+from shared.mark import is_marked
+from shared.model_store import ModelStore
+from tests.unit.synthetic.studio import Watched, picture, write_data
+
+LETTERS, ONE, ODD, JOB = (f"0000000000000000000000000{n}" for n in range(4))
+STEPS = 8
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch) -> Shelf:
+    """Of a service, by its environment."""
+    monkeypatch.setenv("CITYBRAIN_HOME", str(tmp_path))
+    monkeypatch.setenv("MODELS_FOLDER", str(tmp_path / "shipped"))
+    shelf = Shelf(SyntheticSettings().datasets_folder)
+    write_data(
+        shelf, LETTERS, [f"{'ab'[n % 2]}/{n}.png" for n in range(8)], ("a", "b"), kind="characters"
+    )
+    yield shelf
+    torch.set_num_threads(1)
+
+
+def watched(folder, stop_at: int | None = None) -> Watched:
+    return Watched(folder, JOB, "never" if stop_at is None else f"step {stop_at}/")
+
+
+def order(dataset: str = LETTERS, **changes) -> TrainingParams:
+    usual = {"system": "gan", "dataset_id": dataset, "model": "tiny", "steps": STEPS, "batch": 4}
+    return TrainingParams(**(usual | {"settings": {"features": 4, "noise": 4}} | changes))
+
+
+def losses_of(folder) -> list[str]:
+    return (folder / "work" / "log.jsonl").read_text().splitlines()
+
+
+def test_a_training_that_is_stopped_between_two_steps_goes_on_as_if_it_had_not_been(
+    shelf, tmp_path
+):
+    with pytest.raises(JobCancelled):
+        learn(order(), watched(tmp_path / "job", 3))
+    assert ModelStore(tmp_path / "models").names == (), "no half of a model stays"
+    assert len(losses_of(tmp_path / "job")) == 3
+    assert is_marked((tmp_path / "job" / "sheet.png").read_bytes())
+    with pytest.raises(JobCancelled):
+        learn(order(), on := watched(tmp_path / "job", 6))
+    assert [note[:7] for note in on.notes[1:]] == ["step 4/", "step 5/", "step 6/"]
+    assert "generator.generator" in on.notes[-1]
+    with pytest.raises(JobCancelled):
+        learn(order(), watched(tmp_path / "other", 6))
+    assert losses_of(tmp_path / "job") == losses_of(tmp_path / "other")
+
+
+def refused(shelf, tmp_path, error, code, **changes) -> str:
+    with pytest.raises(error) as told:
+        learn(order(**changes), watched(tmp_path / "job"))
+    assert told.value.code == code
+    return str(told.value)
+
+
+def test_bad_input_ends_a_training_with_its_reason(shelf, tmp_path):
+    write_data(shelf, ONE, ["only.png"], kind="pictures")
+    write_data(
+        shelf, ODD, ["a/1.png", "b/2.png"], ("a", "b"), kind="characters", width=10, height=9
+    )
+    refused(shelf, tmp_path, Missing, "unknown_system", system="magic")
+    refused(shelf, tmp_path, Missing, "unknown_dataset", dataset=JOB)
+    refused(shelf, tmp_path, Malformed, "too_few_pictures", dataset=ONE)
+    refused(shelf, tmp_path, Malformed, "unknown_class", classes=("z",))
+    few = {"system": "stargan", "settings": {}, "classes": ("a",)}
+    refused(shelf, tmp_path, Malformed, "too_few_classes", **few)
+    refused(shelf, tmp_path, Malformed, "unknown_setting", settings={"depth": 3})
+    refused(shelf, tmp_path, Malformed, "bad_setting", settings={"noise": "many"})
+    refused(shelf, tmp_path, Malformed, "bad_setting", settings={"loss": "none"})
+    assert "10x9" in refused(shelf, tmp_path, Malformed, "bad_size", dataset=ODD)
+    refused(shelf, tmp_path, Malformed, "bad_size", dataset=ODD, system="stargan", settings={})
+    (shelf.folder / LETTERS / "images" / "a" / "0.png").write_bytes(picture(9))
+    refused(shelf, tmp_path, Corrupt, "file_checksum")
+
+
+@pytest.fixture
+def full_disk():
+    """Files may grow to a kilobyte from now on: writing beyond fails in the middle."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_on_a_full_disk_a_training_fails_and_keeps_its_last_checkpoint(shelf, tmp_path, full_disk):
+    with pytest.raises(JobCancelled):
+        learn(order(), watched(tmp_path / "job", 3))
+    kept = (tmp_path / "job" / "work" / "checkpoint.pt").read_bytes()
+    full_disk()
+    refused(shelf, tmp_path, Unavailable, "disk_full")
+    left = [path.name for path in (tmp_path / "job" / "work").iterdir()]
+    assert sorted(left) == ["checkpoint.pt", "log.jsonl"]
+    assert (tmp_path / "job" / "work" / "checkpoint.pt").read_bytes() == kept
+
+
+def test_a_style_is_a_training_of_a_translator_on_some_cameras():
+    style = StyleParams(dataset_id=LETTERS, model="seen", cameras=("c1", "c3"), steps=5)
+    asked = style.training()
+    assert (asked.system, asked.classes, asked.steps) == ("stargan", ("c1", "c3"), 5)
