@@ -39,7 +39,7 @@ NOBODYS = DECIDED_BY_THE_IMAGE | OF_THE_EMBEDDED_CITY
 OF_TRAINING = {"TRAINING_THREADS", "TRAINING_WAITS_AT"}
 NOT_SET = dict.fromkeys(SETTINGS, NOBODYS) | {
     "anomaly": NOBODYS | {"DATABASE_URL", "ANOMALY_ROLES"} | OF_TRAINING,  # it scores alone
-    "synthetic": NOBODYS | {"BLOBS_FOLDER"},  # it stores none
+    "synthetic": NOBODYS | {"BLOBS_FOLDER", "TRAINING_THREADS"},  # it stores no blobs
 }
 DECIDED_BY_COMPOSE = {
     "BUS_URL",
@@ -154,6 +154,16 @@ def test_the_trainer_trains_beside_the_anomaly_service_and_shares_its_models(ser
         assert field in trainer["environment"]
         assert f"# {field}=" in example
     assert [_writes_models(one) for one in (trainer, anomaly, gateway)] == [True, False, False]
+
+
+def test_the_studio_learns_beside_the_synthetic_service_on_the_same_data_sets(services):
+    studio, synthetic = services["studio"], services["synthetic"]
+
+    assert studio["profiles"] == ["training"]
+    assert studio["build"]["args"] == {"SERVICE": "synthetic", "ACCELERATOR": "cpu,train"}
+    assert "TRAINING_THREADS" in studio["environment"]
+    assert studio["environment"]["DATABASE_URL"] == synthetic["environment"]["DATABASE_URL"]
+    assert [_writes_models(one) for one in (studio, synthetic)] == [True, False]
 
 
 def _writes_models(service: dict) -> bool:
