@@ -54,6 +54,7 @@ class Layout:
             "REID_URL": self.url("reid"),
             "TRAINING_URL": self.url("anomaly"),
             "ANOMALY_ROLES": '["score", "train"]',
+            "REID_ROLES": '["embed", "gallery", "train"]',
             "INSTANCE": self.instance,
             "HOST": self.host,
             "PORT": str(self.ports[service]),

@@ -20,9 +20,11 @@ from services.reid.gallery.regrouping import Regrouping
 from services.reid.gallery.reindexing import Reindexing
 from services.reid.gallery.schema import MIGRATIONS
 from services.reid.gallery.spaces import Spaces
-from services.reid.gallery.tables import LeaseRow, OriginRow, OutboxRow
+from services.reid.gallery.tables import JobRow, LeaseRow, OriginRow, OutboxRow
 from services.reid.gallery.worker import GalleryWriter
+from services.reid.retraining import KINDS, why_not_here
 from services.reid.worker import EmbeddingWorker
+from shared import jobs_api
 from shared.auth import KeyDirectory
 from shared.batching import Batcher, BatchPolicy
 from shared.blobs import FolderBlobs
@@ -30,6 +32,9 @@ from shared.bus import Bus
 from shared.consumer import Consumer
 from shared.database import Database, watch_schema
 from shared.images import ImageLimits
+from shared.job_process import do_job
+from shared.job_worker import JobWorker
+from shared.jobs import JobQueue
 from shared.leases import Leadership
 from shared.messages import ClipReady, TrackletsEmbedded
 from shared.model_store import ModelStore
@@ -61,7 +66,7 @@ def create_app(settings: ReidSettings) -> FastAPI:
         cv2.setNumThreads(1)
         bus = Bus(settings.bus_url, settings.frames_url, settings.bus_partitions)
         database = Database(settings.database_of("reid"))
-        store = ModelStore(settings.models_folder)
+        store = ModelStore(*settings.model_folders)
         rack = ModelRack("reid", store, bus, Embedder, _rack(settings), health.vital("model"))
         blobs = FolderBlobs(settings.blobs)
         policy = BatchPolicy(max_queue=settings.max_queue, lanes=settings.inference_lanes)
@@ -104,14 +109,25 @@ def create_app(settings: ReidSettings) -> FastAPI:
             if "gallery" in settings.reid_roles:
                 tasks["forgotten"] = lambda: forgetting.watch(health.vital("forgotten"))
                 tasks |= _gallery_tasks(settings, bus, database, spaces, store, reindexing, health)
+            app.state.jobs = why_not_here(settings.reid_roles)
+            if not app.state.jobs:
+                app.state.jobs = JobQueue("reid", database, JobRow, bus, KINDS)
+                vital = health.vital("jobs")
+                tasks["jobs"] = JobWorker("reid", database, JobRow, bus, vital).run
             try:
                 yield tasks
             finally:
                 await bus.close()
                 await database.close()
 
-    routers = [gallery.router, persons.router]
+    routers = [gallery.router, persons.router, jobs_api.router]
     return create_service("reid", settings, routers=routers, lifespan=lifespan)
+
+
+async def work(settings: ReidSettings, job_id: str, epoch: int) -> None:
+    """Does one job, in the process that the service has started for it."""
+    url = settings.database_of("reid")
+    await do_job(url, JobRow, KINDS, settings.jobs_folder, job_id, epoch)
 
 
 def _gallery_tasks(

@@ -16,12 +16,15 @@ class ReidSettings(FloorSettings):
 
     reid_model: embeds the people of cameras that no activation names. reid_roles: what this process
     does beside answering REST: `embed` (as many processes as you like), `gallery` (one writes, the
-    others stand by). reid_detector: background, or yolox with detector_model, its ONNX file.
-    detect_every: people are looked for in every so manieth owned frame of a clip.
+    others stand by), `train` (does jobs, which needs PyTorch). reid_detector: background, or yolox
+    with detector_model, its ONNX file. detect_every: people are looked for in every so manieth
+    owned frame of a clip.
     min_belief: that somebody is a known person rather than nobody known, from which they are taken
     for them. min_quality: of a crop, below which it says nothing about who it is.
     qdrant_url: of a Qdrant cluster that holds the gallery; empty: it lies in this process's memory.
     qdrant_shards, qdrant_replicas: of the collections that are made there.
+    training_threads: of a job that trains. training_waits_at: clips that nobody has looked for
+    people in yet, from which such a job stands still.
     """
 
     port: int = 8002
@@ -42,3 +45,15 @@ class ReidSettings(FloorSettings):
     inference_threads: Annotated[int, Field(ge=1)] = 1
     max_queue: Annotated[int, Field(ge=1)] = 64
     frame_max_bytes: Annotated[int, Field(ge=1)] = 8 * 1024 * 1024
+    training_threads: Annotated[int, Field(ge=1)] = 1
+    training_waits_at: Annotated[int, Field(ge=1)] = 16
+
+    @property
+    def jobs_folder(self) -> Path:
+        """Where jobs keep what they need to go on, a folder each."""
+        return self.citybrain_home / "reid" / "jobs"
+
+    @property
+    def datasets_folder(self) -> Path:
+        """Where data sets stand, a folder each: the synthetic service puts them there."""
+        return self.citybrain_home / "synthetic" / "datasets"

@@ -79,19 +79,7 @@ class Reindexing:
         """Asks for a model's space to be filled; a second time, for what is missing to be tried
         again. Raises Missing (`unknown_model`) or Corrupt."""
         digest = (await self._rack.get(model)).context.model_digest
-        fresh = {
-            "model_digest": digest,
-            "state": State.FILLING,
-            "revision": 0,
-            "embedded": 0,
-            "switches": switches,
-            "fault": None,
-        }
-        insert = self._database.insert(ReindexRow).values(model=model, **fresh)
-        async with self._database.writing() as session:
-            await session.execute(
-                insert.on_conflict_do_update(index_elements=["model"], set_=fresh)
-            )
+        await ask_for(self._database, model, digest, switches=switches)
         return await self.get(model)
 
     async def get(self, model: str) -> ReindexRow:
@@ -213,6 +201,21 @@ class Reindexing:
             await session.execute(
                 update(ReindexRow).where(ReindexRow.model == model).values(**values)
             )
+
+
+async def ask_for(database: Database, model: str, digest: str, *, switches: bool) -> None:
+    """Has the gallery's writer fill a model's space, whichever process this is."""
+    fresh = {
+        "model_digest": digest,
+        "state": State.FILLING,
+        "revision": 0,
+        "embedded": 0,
+        "switches": switches,
+        "fault": None,
+    }
+    insert = database.insert(ReindexRow).values(model=model, **fresh)
+    async with database.writing() as session:
+        await session.execute(insert.on_conflict_do_update(index_elements=["model"], set_=fresh))
 
 
 def _missing(row: ReindexRow, *, since: int) -> Any:

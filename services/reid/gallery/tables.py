@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.database import INTEGERS, Counter64, new_metadata
 from shared.folding import CursorColumns, OutcomeColumns
+from shared.jobs import JobColumns
 from shared.leases import LeaseColumns
 from shared.outbox import OriginColumns, OutboxColumns
 
@@ -182,4 +183,8 @@ class OriginRow(OriginColumns, Base):
 
 
 class LeaseRow(LeaseColumns, Base):
+    pass
+
+
+class JobRow(JobColumns, Base):
     pass
