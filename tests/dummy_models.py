@@ -111,6 +111,65 @@ def colour_embedder(folder: Path, name: str = "colours") -> StoredModel:
     )
 
 
+def lightening_translator(folder: Path, name: str = "lightens") -> StoredModel:
+    """Of three classes. Adds 1 to the logit of every pixel, (3, 16, 8), for the second of them, and
+    nothing for the others."""
+    second = numpy_helper.from_array(np.array([0, 1, 0], np.float32).reshape(3, 1), "second")
+    axes = numpy_helper.from_array(np.array([2, 3], np.int64), "axes")
+    one = numpy_helper.from_array(np.array(1.0, np.float32), "one")
+    nodes = [
+        helper.make_node("MatMul", ["targets", "second"], ["light"]),
+        helper.make_node("Unsqueeze", ["light", "axes"], ["everywhere"]),
+        helper.make_node("Sub", ["one", "images"], ["dark"]),
+        helper.make_node("Div", ["images", "dark"], ["odds"]),
+        helper.make_node("Log", ["odds"], ["logit"]),
+        helper.make_node("Add", ["logit", "everywhere"], ["lighter"]),
+        helper.make_node("Sigmoid", ["lighter"], ["made"]),
+    ]
+    inputs = {"images": (3, 16, 8), "targets": (3,)}
+    return _maker(folder, name, nodes, [second, axes, one], inputs)
+
+
+def noise_painter(folder: Path, name: str = "paints") -> StoredModel:
+    """Four numbers -> a gray picture, (3, 16, 8), as light as their sum's sigmoid."""
+    axis = numpy_helper.from_array(np.array([1], np.int64), "axis")
+    whole = numpy_helper.from_array(np.array([1, 3, 16, 8], np.int64), "whole")
+    axes = numpy_helper.from_array(np.array([2, 3], np.int64), "axes")
+    nodes = [
+        helper.make_node("ReduceSum", ["noise", "axis"], ["sum"], keepdims=1),
+        helper.make_node("Sigmoid", ["sum"], ["light"]),
+        helper.make_node("Unsqueeze", ["light", "axes"], ["pixel"]),
+        helper.make_node("Expand", ["pixel", "whole"], ["made"]),
+    ]
+    return _maker(folder, name, nodes, [axis, whole, axes], {"noise": (4,)})
+
+
+def _maker(folder: Path, name: str, nodes: list, constants: list, inputs: dict) -> StoredModel:
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [
+            helper.make_tensor_value_info(one, TensorProto.FLOAT, ["batch", *shape])
+            for one, shape in inputs.items()
+        ],
+        [helper.make_tensor_value_info("made", TensorProto.FLOAT, ["batch", 3, 16, 8])],
+        constants,
+    )
+    first, shape = next(iter(inputs.items()))
+    layout = "BCHW" if len(shape) == 3 else "BN"
+    spec = TensorSpec(name=first, shape=(-1, *shape), layout=layout, colour="rgb")
+    settings = {"system": name, "inputs": list(inputs), "height": 16, "width": 8, "noise": 4}
+    return _store(
+        folder,
+        graph,
+        name=name,
+        service="synthetic",
+        input=spec,
+        outputs=("made",),
+        settings=settings | {"classes": 3},
+    )
+
+
 def _store(folder: Path, graph: onnx.GraphProto, **card) -> StoredModel:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
     model.ir_version = 9
