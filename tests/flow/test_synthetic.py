@@ -1,116 +1,137 @@
-"""Pictures in over HTTP, made pictures out: a real service, real jobs, one of them killed."""
+"""Pictures in over HTTP, made pictures out: real jobs in processes of their own, one is killed."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import json
-import time
+import multiprocessing
 import zipfile
+from functools import cache
 
-import httpx
 import numpy as np
-import psutil
 import pytest
 
-from services.synthetic.app import MIGRATIONS, create_app
+from services.synthetic.app import work
 from services.synthetic.settings import SyntheticSettings
-from shared.auth import KeyDirectory, Scope, make_key
-from shared.database import migrate_once
+from services.synthetic.tables import JobRow
+from shared.database import Database
+from shared.health import Vital
+from shared.job_worker import JobWorker
 from shared.made_data import MadeData
 from shared.mark import is_marked
+from tests.unit.synthetic.studio import arrays, running_studio
 
-STEPS, KEPT = 250, 100
+STEPS, KEPT = 150, 100
 """Of the training; and the step of its first checkpoint."""
 
 
+@cache
+def _processes():
+    """Processes are forked from one that has imported all they need: a fresh one takes seconds."""
+    context = multiprocessing.get_context("forkserver")
+    rooms = ["services.synthetic.training.learning", "services.synthetic.training.generating"]
+    context.set_forkserver_preload([__name__, *rooms, "torch._dynamo"])
+    return context
+
+
+def do_job(settings: SyntheticSettings, job_id: str, epoch: int) -> None:
+    """As `python -m services.synthetic work` does."""
+    asyncio.run(work(settings, job_id, epoch))
+
+
+class Worker:
+    """Claims jobs as the service's does, and starts their processes."""
+
+    def __init__(self, studio, bus) -> None:
+        self._studio = studio
+        self.database = Database(studio.settings.database_of("synthetic"))
+        self._claims = JobWorker("synthetic", self.database, JobRow, bus, Vital("jobs"))
+
+    async def begin(self):
+        claimed = await self._claims.claim()
+        arguments = (self._studio.settings, *claimed)
+        process = _processes().Process(target=do_job, args=arguments, daemon=True)
+        process.start()
+        return process
+
+    async def lose(self, job_id: str) -> None:
+        """Its lease runs out, as it would ten seconds after its process has died."""
+        async with self.database.writing() as session:
+            (await session.get_one(JobRow, job_id, with_for_update=True)).lease_expires_us = 0
+
+
 @pytest.fixture
-async def api(bus, redis_server, tmp_path, monkeypatch):
+async def studio(bus, redis_server, tmp_path, monkeypatch):
     monkeypatch.setenv("CITYBRAIN_HOME", str(tmp_path))
     monkeypatch.setenv("MODELS_FOLDER", str(tmp_path / "shipped"))
-    monkeypatch.setenv("BUS_URL", redis_server.url)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    settings = SyntheticSettings()
-    await migrate_once(settings.database_of("synthetic"), MIGRATIONS)
-    key = make_key()
-    entry = {"key_id": "k", "name": "k", "expires_us": None, "cameras": None}
-    scopes = [Scope.JOBS_READ, Scope.JOBS_WRITE]
-    await KeyDirectory(bus.redis).put(key.digest, entry | {"scopes": scopes})
-    app = create_app(settings)
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        headers = {"X-API-Key": key.secret}
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://synthetic", headers=headers
-        ) as client:
-            yield client
+    async with running_studio(bus, redis_server, tmp_path) as studio:
+        yield studio
 
 
-async def order(api, path: str, **body) -> str:
-    answer = await api.post(path, json=body)
+@pytest.fixture
+async def worker(studio, bus):
+    worker = Worker(studio, bus)
+    yield worker
+    await worker.database.close()
+
+
+async def order(studio, path: str, **body) -> str:
+    answer = await studio.api.post(path, json=body)
     assert answer.status_code == 202, answer.text
     return answer.headers["location"]
 
 
-async def until(look, *, every_s: float, within_s: float = 240):
-    deadline = time.monotonic() + within_s
-    while not (found := await look()):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(every_s)
-    return found
+async def end_of(process) -> None:
+    await asyncio.to_thread(process.join, 240)
+    assert process.exitcode is not None
 
 
-async def ended(api, where: str) -> dict:
-    async def look():
-        job = (await api.get(where)).json()
-        return job if job["finished_at"] else None
-
-    return await until(look, every_s=0.25)
-
-
-async def test_a_killed_training_goes_on_and_what_it_has_learnt_makes_a_data_set(api, tmp_path):
-    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype(np.uint8)
-    archive = io.BytesIO()
-    np.savez(archive, images=images, labels=np.arange(40) % 2)
-    sent = await api.post("/v1/datasets", params={"name": "noise"}, content=archive.getvalue())
-    assert sent.status_code == 201, sent.text
-    training = await order(
-        api,
-        "/v1/trainings",
-        system="gan",
-        dataset_id=sent.json()["id"],
-        model="tiny",
-        steps=STEPS,
-        batch=4,
-        settings={"features": 4, "noise": 4},
+async def train(studio, worker, dataset: str) -> dict:
+    """With a process that is killed as soon as it has kept something."""
+    asked = {"system": "gan", "dataset_id": dataset, "model": "tiny", "steps": STEPS, "batch": 4}
+    where = await order(
+        studio, "/v1/trainings", **asked, settings={"features": 4, "noise": 4, "penalty": ""}
     )
-    folder = tmp_path / "synthetic" / "jobs" / training.rpartition("/")[2]
-
-    async def kept():
-        return (folder / "work" / "checkpoint.pt").exists()
-
-    await until(kept, every_s=0.01)
-    (process,) = [it for it in psutil.Process().children() if "work" in it.cmdline()]
+    job_id = where.rpartition("/")[2]
+    folder = studio.settings.jobs_folder / job_id
+    process = await worker.begin()
+    async with asyncio.timeout(240):
+        while not (folder / "work" / "checkpoint.pt").exists():
+            await asyncio.sleep(0.005)
     process.kill()
-    done = await ended(api, training)
-    assert (done["state"], done["attempts"]) == ("succeeded", 2), done
+    await end_of(process)
+    assert (await studio.api.get(where)).json()["state"] == "running", "nobody has noticed yet"
+    await worker.lose(job_id)
+    await end_of(await worker.begin())
     said = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
     assert KEPT + 1 in said, "it went on from the checkpoint"
     assert said.count(1) == 1, "and did not begin anew"
     assert said[-1] == STEPS
-    sheet = (await api.get(f"{training}/sheet.png")).content
-    assert is_marked(sheet)
-    (listed,) = [one for one in (await api.get("/v1/systems")).json() if one["name"] == "gan"]
-    assert listed["models"] == ["tiny"]
+    assert is_marked((await studio.api.get(f"{where}/sheet.png")).content)
+    return (await studio.api.get(where)).json()
 
-    generation = await order(api, "/v1/generations", model="tiny", n=10, name="made")
-    made = await ended(api, generation)
+
+async def test_a_killed_training_goes_on_and_what_it_has_learnt_makes_a_data_set(
+    studio, worker, tmp_path
+):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype(np.uint8)
+    sent = await studio.send(arrays(images=noise, labels=np.arange(40) % 2))
+    assert sent.status_code == 201, sent.text
+    trained = await train(studio, worker, sent.json()["id"])
+    assert (trained["state"], trained["attempts"]) == ("succeeded", 2), trained
+    assert (await studio.api.get("/v1/systems/gan")).json()["models"] == ["tiny"]
+
+    where = await order(studio, "/v1/generations", model="tiny", n=10, name="made")
+    await end_of(await worker.begin())
+    made = (await studio.api.get(where)).json()
     assert made["state"] == "succeeded", made
     where = f"/v1/datasets/{made['result']['dataset_id']}"
-    manifest = (await api.get(where)).json()
-    assert manifest["model_sha256"] == done["result"]["sha256"]
+    manifest = (await studio.api.get(where)).json()
+    assert manifest["model_sha256"] == trained["result"]["sha256"]
     assert (manifest["synthetic"], manifest["verdict"]["outcome"]) == (True, "unmeasured")
-    with zipfile.ZipFile(io.BytesIO((await api.get(f"{where}/archive.zip")).content)) as opened:
+    fetched = (await studio.api.get(f"{where}/archive.zip")).content
+    with zipfile.ZipFile(io.BytesIO(fetched)) as opened:
         opened.extractall(tmp_path / "fetched")
     data = MadeData.read(tmp_path / "fetched")
     assert len(data.images) == 10
