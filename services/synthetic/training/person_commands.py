@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from services.synthetic.training.restyling import Restyle
     from shared.model_store import StoredModel
 
+NOBODIES = 8000
 RESEARCH = "research use: made from crops of real people that may be used for research"
 
 Market = Annotated[Path, typer.Option(help="A folder of Market-1501's layout.")]
@@ -74,7 +75,10 @@ def persons_command(
     over_colours: Annotated[
         bool, typer.Option(help="Transfer colours first, and translate what comes of it.")
     ] = False,
-    n: Annotated[int, typer.Option("--n", help="Of people who are nobody.", min=1)] = 8000,
+    n: Annotated[
+        int | None,
+        typer.Option("--n", help="At most so many, drawn. [all; of nobody, 8000]", min=1),
+    ] = None,
     seed: int = 0,
     licence: str = RESEARCH,
 ) -> None:
@@ -85,12 +89,15 @@ def persons_command(
     kind = str(stored.card.settings["system"]) if stored else str(system)
     origin = Origin(out.name, kind, seed, data.name, licence, stored)
     if stored is not None and "noise" in stored.card.settings.get("inputs", ()):
-        _tell(draw_persons(n, out, origin))
+        _tell(draw_persons(n or NOBODIES, out, origin))
         return
     crops = training_crops(data)
     cameras = cameras_of(crops)
     restyle = _restyle(stored, kind, crops, domain or cameras, seed, over_colours=over_colours)
     pairs = pairs_of(crops, set(source or cameras), set(target or cameras))
+    if n is not None:
+        drawn = np.random.default_rng(seed).permutation(len(pairs))[:n]
+        pairs = [pairs[row] for row in sorted(drawn)]
     _tell(restyle_persons(pairs, restyle, out, origin, lambda line: print(line, flush=True)))
 
 

@@ -134,6 +134,16 @@ def test_what_a_translator_changes_of_a_small_crop_is_changed_of_the_whole_one(
         assert np.abs(crop.read() - expected).max() <= 2
 
 
+def test_so_many_may_be_drawn_and_are_the_same_for_a_seed(town, tmp_path):
+    words = ("persons", "--system", "colour_transfer", "--data", town, "--n", 7, "--seed", 3)
+    names = []
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        command(*words, "--out", folder)
+        names.append([path.name for path in MadeData.read(folder).images])
+    assert names[0] == names[1]
+    assert len(names[0]) == 7
+
+
 def test_colours_may_be_transferred_before_a_crop_is_translated(town, store, tmp_path):
     words = ("persons", "--model", "lightens", "--models", store, "--data", town, "--over-colours")
     command(*words, "--source", 1, "--target", 2, "--out", tmp_path / "made")
