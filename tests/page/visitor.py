@@ -43,8 +43,9 @@ class Visitor:
         """Goes to it and waits until it is there to be seen, with the text in it."""
         found = self.at(selector).first
         await expect(found).to_be_visible(timeout=PATIENCE_MS)
-        # A tile asks for its news only while it is in view.
-        await found.scroll_into_view_if_needed()
+        # A tile asks for its news only while it is in view. In one go: a list that is drawn anew
+        # while Playwright waits for its element to be stable takes the element away.
+        await found.evaluate("element => element.scrollIntoView({block: 'nearest'})")
         if text is not None:
             await expect(found).to_contain_text(text, timeout=PATIENCE_MS)
         return found
@@ -52,10 +53,7 @@ class Visitor:
     async def sees_picture(self, selector: str) -> None:
         """Waits until a picture is really there: bytes that the browser could decode."""
         picture = await self.sees(selector)
-        handle = await picture.element_handle()
-        await self.page.wait_for_function(
-            "image => image.naturalWidth > 0", arg=handle, timeout=PATIENCE_MS
-        )
+        await expect(picture).not_to_have_js_property("naturalWidth", 0, timeout=PATIENCE_MS)
 
     async def overflows(self) -> bool:
         """Whether the page must be scrolled sideways."""
