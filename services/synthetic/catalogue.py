@@ -1,6 +1,6 @@
 """The systems that can be trained, as systems.json describes them: serving never imports torch.
 
-The file is written by `python -m services.synthetic.training list --json --out
+The file is written by `python -m services.synthetic.training list --json >
 services/synthetic/systems.json`, and a test holds it against the registry.
 """
 

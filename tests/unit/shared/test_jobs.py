@@ -95,6 +95,15 @@ async def test_jobs_are_claimed_in_their_order_and_once(queue, worker):
     assert claimed.count(None) == 2
 
 
+@on_sqlite
+async def test_a_worker_leaves_alone_what_it_cannot_do(queue, database, bus, vital):
+    fails, counts = await queue.create("fail", {"to": 3}), await queue.create("count", {"to": 3})
+    counter = JobWorker("synthetic", database, Job, bus, vital, kinds={"count"})
+    assert await counter.claim() == (counts.id, 1)
+    assert await counter.claim() is None
+    assert [row.id for row in await queue.newest(10, None, "fail")] == [fails.id]
+
+
 async def test_a_job_whose_lease_has_run_out_is_claimed_again(queue, worker, database):
     row = await queue.create("count", {"to": 3})
     assert await worker.claim() == (row.id, 1)
