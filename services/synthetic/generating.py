@@ -17,7 +17,9 @@ class GenerationParams(BaseModel):
 
     n: pictures. name: of the data set. dataset_id: of the pictures whose contents or styles are
     drawn, or which are translated, where the model needs some. label_policy, epsilon: what a
-    trainer is to do with the labels; null: what suits them. licence: null: the model's.
+    trainer is to do with the labels; null: what suits them. extractor: a stored model of rgb
+    pictures by whose features the made ones are measured beside those of the data set; null: they
+    are not. licence: null: the model's.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -29,12 +31,15 @@ class GenerationParams(BaseModel):
     dataset_id: DatasetId | None = None
     label_policy: LabelPolicy | None = None
     epsilon: Annotated[float, Field(ge=0, le=1)] | None = None
+    extractor: ModelName | None = None
     licence: Annotated[str, Field(min_length=1, max_length=256)] | None = None
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         if (self.label_policy is LabelPolicy.LSR) != (self.epsilon is not None):
             raise ValueError("label policy lsr, and no other, has an epsilon")
+        if self.extractor is not None and self.dataset_id is None:
+            raise ValueError("made pictures are measured beside a data set: name one")
         return self
 
 

@@ -37,8 +37,8 @@ async def create_generation(
     """Makes a data set by a stored model; its result names the data set, whose id is the job's.
     The same seed makes the same pictures, and each of them is marked as made.
 
-    404: `unknown_model`, `unknown_dataset`. 422: `makes_nothing`, `pictures_needed`. 503:
-    `not_installed`.
+    404: `unknown_model`, `unknown_dataset`. 422: `makes_nothing`, `pictures_needed`,
+    `no_extractor`. 503: `not_installed`.
     """
     check_installed(request)
     if idempotency_key is None or not await queue_of(request).knows(idempotency_key):
@@ -52,6 +52,8 @@ def _check(new: GenerationParams, store: ModelStore, shelf: Shelf) -> None:
     inputs = store.card(new.model).settings.get("inputs")
     if inputs is None:
         raise Malformed(f"model {new.model} makes no images", code="makes_nothing")
+    if new.extractor is not None and store.card(new.extractor).input.colour != "rgb":
+        raise Malformed(f"model {new.extractor} takes no rgb pictures", code="no_extractor")
     if new.dataset_id is not None:
         shelf.get(new.dataset_id)
     elif inputs != ["noise"]:

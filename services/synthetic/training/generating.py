@@ -16,6 +16,7 @@ from PIL import Image
 
 from services.synthetic.settings import SyntheticSettings
 from services.synthetic.shelf import Shelf
+from services.synthetic.training.features import Extractor, measured
 from services.synthetic.training.learning import pictures_of
 from services.synthetic.training.making import make
 from services.synthetic.training.market import PersonCrop
@@ -23,6 +24,7 @@ from services.synthetic.training.persons import Origin, pairs_of, restyle_person
 from services.synthetic.training.restyling import Translation
 from services.synthetic.training.sheet import draw_sheet
 from shared.errors import Malformed
+from shared.images import decode
 from shared.made_data import IMAGES, SHEET, DataKind, LabelPolicy, MadeAbout, MadeData, MadeFolder
 from shared.model_store import ModelStore
 
@@ -43,14 +45,17 @@ CHUNK = 256
 
 COLUMNS, SHOWN = 10, 100
 
+MEASURED = 1000
+"""Pictures of each side, at most."""
+
 PERSON = re.compile(r"(-?\d+)_c(\d+)")
 CAMERA = re.compile(r"c\d+")
 
 
 def generate(params: GenerationParams, context: JobContext) -> dict[str, Any]:
     """Raises Missing (`unknown_model`, `unknown_dataset`), Malformed (`makes_nothing`,
-    `pictures_needed`, `too_few_persons`, `no_cameras`), Unavailable (`disk_full`), and what
-    MadeData.read and the model's session raise."""
+    `pictures_needed`, `too_few_pictures`, `too_few_persons`, `no_cameras`), Unavailable
+    (`disk_full`), and what MadeData.read and the model's session raise."""
     settings = SyntheticSettings()
     torch.set_num_threads(settings.training_threads)
     shelf = Shelf(settings.datasets_folder)
@@ -62,6 +67,8 @@ def generate(params: GenerationParams, context: JobContext) -> dict[str, Any]:
         draft = shelf.draft(context.job_id)
         try:
             _write(params, model, source or None, draft, context)
+            if params.extractor is not None and source:
+                _measure(params, ModelStore(*settings.model_folders), source, draft)
             shelf.put(context.job_id)
         finally:
             shelf.drop_draft(context.job_id)
@@ -87,6 +94,18 @@ def _write(
         _restyle(params, model, source, draft, context)
     else:
         _draw(params, model, source, draft, context)
+
+
+def _measure(params: GenerationParams, store: ModelStore, source: MadeData, draft: Path) -> None:
+    """The figures join the manifest, named with the extractor."""
+    made = MadeData.read(draft, verified=False)
+    random = np.random.default_rng(params.seed)
+    real, ours = (
+        [decode(side[row].read_bytes(), "rgb") for row in random.permutation(len(side))[:MEASURED]]
+        for side in (source.images, made.images)
+    )
+    extractor = Extractor(store.load(params.extractor or ""))
+    made.judged(metrics=measured(extractor, real, ours, params.seed))
 
 
 def _draw(
@@ -115,27 +134,36 @@ def _draw(
         done += len(images)
         context.report(done, params.n, f"{done} of {params.n} pictures")
     folder.add(SHEET, _sheet(np.stack(shown), draft, len(names)))
-    kind = source.manifest.kind if source else DataKind.PICTURES
-    policy = params.label_policy or (LabelPolicy.HARD if names else LabelPolicy.NONE)
-    channels, height, width = shown[0].shape
-    folder.close(
-        MadeAbout(
-            name=params.name,
-            kind=kind,
-            system=model.card.settings["system"],
-            model=model.card.name,
-            model_sha256=model.digest,
-            seed=params.seed,
-            label_policy=policy,
-            epsilon=params.epsilon,
-            lineage=_lineage(model, source),
-            counts={"pictures": done, **{f"of {name}": counts[name] for name in names}},
-            licence=params.licence or model.card.licence,
-            classes=tuple(names),
-            width=width,
-            height=height,
-            channels=1 if channels == 1 else 3,
-        )
+    about = _about(params, model, source, names, shown[0].shape)
+    told = {"pictures": done, **{f"of {name}": counts[name] for name in names}}
+    folder.close(about.model_copy(update={"counts": told}))
+
+
+def _about(
+    params: GenerationParams,
+    model: StoredModel,
+    source: MadeData | None,
+    names: Sequence[str],
+    shape: tuple[int, ...],
+) -> MadeAbout:
+    """But for the counts. names: of the classes. shape: of every picture."""
+    channels, height, width = shape
+    return MadeAbout(
+        name=params.name,
+        kind=source.manifest.kind if source else DataKind.PICTURES,
+        system=model.card.settings["system"],
+        model=model.card.name,
+        model_sha256=model.digest,
+        seed=params.seed,
+        label_policy=params.label_policy or (LabelPolicy.HARD if names else LabelPolicy.NONE),
+        epsilon=params.epsilon,
+        lineage=_lineage(model, source),
+        counts={},
+        licence=params.licence or model.card.licence,
+        classes=tuple(names),
+        width=width,
+        height=height,
+        channels=1 if channels == 1 else 3,
     )
 
 

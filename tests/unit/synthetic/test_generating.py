@@ -45,7 +45,7 @@ def store_model(home, name: str, inputs: dict[str, list], nodes: list, **setting
         paper="none",
         file=file.name,
         sha256=sha256_of(file),
-        input=TensorSpec(name="x", shape=(-1,), layout="B", colour="rgb"),
+        input=TensorSpec(name="x", shape=(-1, 3, SIDE, SIDE), layout="BCHW", colour="rgb"),
         outputs=("made",),
         parameters=0,
         training_data="letters",
@@ -147,6 +147,22 @@ def test_people_get_the_style_of_the_other_camera_and_keep_their_number(shelf, t
     with pytest.raises(Malformed) as refused:
         generate(asked("darkener", 5, dataset_id=CROPS), Watched(tmp_path / "job", NEXT))
     assert refused.value.code == "too_few_persons"
+
+
+def test_made_pictures_are_measured_beside_the_data_set(shelf, tmp_path):
+    params = asked("writer", 8, dataset_id=LETTERS, extractor="writer-features")
+    pixels = ["B", 3, SIDE, SIDE]
+    store_model(
+        tmp_path,
+        "writer-features",
+        {"x": pixels},
+        [helper.make_node("Identity", ["x"], ["made"])],
+    )
+    metrics = made_by(shelf, tmp_path, params).manifest.metrics
+    (kid,) = [value for name, value in metrics.items() if name.startswith("kid_writer-features")]
+    (recall,) = [value for name, value in metrics.items() if name.startswith("recall_")]
+    assert np.isfinite(kid)
+    assert 0 <= recall <= 1
 
 
 def test_one_that_is_stopped_leaves_nothing_and_one_that_was_killed_is_begun_anew(

@@ -102,7 +102,13 @@ async def test_a_generation_needs_a_model_that_makes_images(studio):
     asked = {"model": "nobody", "n": 10, "name": "made"}
     refused = await studio.api.post("/v1/generations", json=asked)
     assert (refused.status_code, refused.json()["code"]) == (404, "unknown_model")
-    for changes in ({"n": 0}, {"n": 10**9}, {"label_policy": "lsr"}, {"epsilon": 0.1}):
+    for changes in (
+        {"n": 0},
+        {"n": 10**9},
+        {"label_policy": "lsr"},
+        {"epsilon": 0.1},
+        {"extractor": "m"},
+    ):
         refused = await studio.api.post("/v1/generations", json=asked | changes)
         assert (refused.status_code, refused.json()["code"]) == (422, "malformed")
 
