@@ -13,6 +13,11 @@ import numpy as np
 import torch
 import typer
 
+from services.synthetic.training.character_commands import (
+    characters_command,
+    plates_command,
+    transfer_command,
+)
 from services.synthetic.training.digits import evaluate_digits
 from services.synthetic.training.fleet import Fleet
 from services.synthetic.training.making import make
@@ -179,6 +184,9 @@ def ring_command(
     )
 
 
+app.command("characters")(characters_command)
+app.command("transfer")(transfer_command)
+app.command("plates")(plates_command)
 app.command("crops")(crops_command)
 app.command("persons")(persons_command)
 app.command("measure")(measure_command)

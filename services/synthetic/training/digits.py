@@ -93,7 +93,7 @@ def evaluate_digits(model: StoredModel, folder: Path, *, count: int, seed: int) 
         read_of_real = judge.accuracy(test.images, test.labels)
     return Digits(
         made,
-        _nearest(made[:SHOWN], training.images),
+        nearest(made[:SHOWN], training.images),
         parzen_likelihood(_flat(made), known, asked),
         parzen_likelihood(_flat(training.images[drawn]), known, asked),
         read,
@@ -105,8 +105,10 @@ def _flat(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
 
 
-def _nearest(made: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def nearest(made: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(N, C, H, W), (M, C, H, W) -> (N, C, H, W): of each made image the real one whose pixels are
+    nearest."""
     theirs = _flat(real)
     lengths = np.square(theirs).sum(axis=1)
-    nearest: NDArray[np.uint8] = real[(lengths - 2 * _flat(made) @ theirs.T).argmin(axis=1)]
-    return nearest
+    found: NDArray[np.uint8] = real[(lengths - 2 * _flat(made) @ theirs.T).argmin(axis=1)]
+    return found

@@ -70,12 +70,34 @@ def make(
     draws = Draws(count, seed, pictures)
     widths = {"noise": settings.get("noise", 0), "targets": settings.get("classes", 0)}
     inputs = [draws.of(name, widths.get(name, 0)) for name in settings["inputs"]]
+    return _asked(model, inputs), draws.labels
+
+
+def restyle(
+    model: StoredModel, contents: NDArray[np.uint8], styles: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """(N, C, H, W) each -> (N, C, H, W): every content in the style beside it.
+
+    Raises Malformed (`no_stylist`) for a system that takes no contents and styles, or others in
+    size, and what its session raises.
+    """
+    wanted = tuple(model.card.input.shape[1:])
+    if model.card.settings["inputs"] != ["contents", "styles"] or contents.shape[1:] != wanted:
+        raise Malformed(
+            f"{model.card.name} draws no contents of {contents.shape[1:]} in a style; an saae"
+            " that was trained on pictures of their size does",
+            code="no_stylist",
+        )
+    return _asked(model, [_pixels(contents), _pixels(styles)])
+
+
+def _asked(model: StoredModel, inputs: list[Array]) -> NDArray[np.uint8]:
     session = open_session(model.path, provider=Provider.CPU)
     made = [
         session(*(one[start : start + BATCH] for one in inputs))[0]
-        for start in range(0, count, BATCH)
+        for start in range(0, len(inputs[0]), BATCH)
     ]
-    return np.rint(np.concatenate(made) * 255).astype(np.uint8), draws.labels
+    return np.rint(np.concatenate(made) * 255).astype(np.uint8)
 
 
 def _pixels(images: NDArray[np.uint8]) -> Array:
