@@ -131,6 +131,7 @@ def _labels(entries: Entries, count: int) -> list[str]:
     numbers = entries.array("labels.npy")
     if numbers.shape != (count,) or numbers.dtype.kind not in "iu":
         raise Malformed(f"{count} images have other labels", code="not_pictures")
+    numbers = numbers.astype(np.int64)
     highest = int(numbers.max(initial=-1))
     names = [str(n) for n in range(highest + 1)]
     if "classes.npy" in entries.names:

@@ -52,7 +52,8 @@ async def test_a_zip_of_classes_becomes_a_data_set_that_loaders_read(studio):
 
 async def test_an_npz_becomes_pictures_of_its_classes(studio):
     images = np.arange(6 * 8 * 9, dtype=np.uint8).reshape(6, 8, 9)
-    sent = arrays(images=images, labels=np.array([0, 1] * 3), classes=np.array(["x", "y"]))
+    labels = np.array([0, 1] * 3, np.uint8)
+    sent = arrays(images=images, labels=labels, classes=np.array(["x", "y"]))
     told = (await studio.send(sent)).json()
     assert (told["classes"], told["width"], told["channels"]) == (["x", "y"], 9, 1)
     found = read_pictures(studio.datasets / told["id"] / "images")
