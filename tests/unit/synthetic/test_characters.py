@@ -231,3 +231,8 @@ def test_pictures_of_another_size_are_refused_as_contents(stylist, tmp_path):
     data = write_bars(tmp_path / "bars.npz", ["7", "B"], side=8)
     done = command("transfer", *stored(stylist), "--data", data, "--out", tmp_path / "x.png")
     assert done.exception.code == "no_stylist"
+
+
+def test_who_may_have_seen_the_images_that_choose_sigma_is_not_scored(stylist):
+    done = command("evaluate", *stored(stylist))
+    assert done.exception.code == "knows_validation"

@@ -302,14 +302,3 @@ def test_digits_are_evaluated_beside_real_ones(data, tmp_path):
     assert figures["read"] is None  # noise asks for no digit
     assert figures["log_likelihood_of_real"] > figures["log_likelihood"] + 50
     assert (tmp_path / "nearest.png").is_file()
-
-
-@pytest.mark.data
-def test_who_has_seen_the_validation_images_is_not_scored(data, tmp_path):
-    folder = data("MNIST")
-    out = tmp_path / "models" / "digits"
-    small = ("--steps", 1, "--batch", 4, "--set", "features=4", "--workspace", tmp_path / "run")
-    done = command("train", "--system", "gan", "--data", folder, "--out", out, *small)
-    assert done.exit_code == 0, done.output
-    found = command("evaluate", "--model", "digits", "--models", out.parent, "--data", folder)
-    assert found.exception.code == "knows_validation"
