@@ -24,8 +24,9 @@ class LearningParams(BaseModel):
     """What is learnt from, and how long.
 
     model: the name that the result gets in the store. settings: of the system, but for those that
-    the data decide. average: how much of the moving average of the weights stays at each step.
-    licence: of the model, beside that of its data.
+    the data decide. height, width: to which its pictures are brought, such as small ones for a
+    style; null: as the first is. average: how much of the moving average of the weights stays at
+    each step. licence: of the model, beside that of its data.
     """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -33,6 +34,8 @@ class LearningParams(BaseModel):
     dataset_id: DatasetId
     model: ModelName
     settings: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    height: Annotated[int, Field(ge=8, le=1024)] | None = None
+    width: Annotated[int, Field(ge=8, le=1024)] | None = None
     steps: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
     batch: Annotated[int, Field(ge=2, le=1024)] = 32
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999

@@ -11,6 +11,7 @@ import shutil
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -80,7 +81,7 @@ def _learn(
     _claim_name(params.model, store, context.folder / PLAN)
     context.report(0, 1, "reads the data set and compares its checksums")
     data = MadeData.read(Shelf(settings.datasets_folder).get(params.dataset_id).folder)
-    pictures = pictures_of(data, params.classes)
+    pictures = _sized(pictures_of(data, params.classes), params)
     trainer = _trainer(params, pictures, context.folder / WORK)
     _train(trainer, pictures, context)
     context.report(TRAINED, 1, "exports the network, and proves that the file does the same")
@@ -116,6 +117,20 @@ def pictures_of(data: MadeData, classes: Sequence[str] = ()) -> Pictures:
     rows = np.flatnonzero(np.isin(found.labels, wanted))
     labels = np.array([wanted.index(label) for label in found.labels[rows]], np.int64)
     return replace(found.chosen(rows), labels=labels, classes=tuple(classes))
+
+
+def _sized(pictures: Pictures, params: TrainingParams) -> Pictures:
+    _, _, height, width = pictures.images.shape
+    wanted = (params.width or width, params.height or height)
+    if wanted == (width, height):
+        return pictures
+    resized = [
+        cv2.resize(channel, wanted, interpolation=cv2.INTER_AREA)
+        for picture in pictures.images
+        for channel in picture
+    ]
+    shape = (*pictures.images.shape[:2], wanted[1], wanted[0])
+    return replace(pictures, images=np.stack(resized).reshape(shape).astype(np.uint8))
 
 
 def _claim_name(model: str, store: ModelStore, plan: Path) -> None:
@@ -159,8 +174,8 @@ def _built(entry: Entry, chosen: Any) -> System:
         made = ()
     if made[1:] != wanted:
         raise Malformed(
-            f"{entry.system.NAME} cannot make pictures of {chosen.width}x{chosen.height}: sides"
-            f" that are multiples of 8 suit every system. {entry.settings.__doc__}",
+            f"{entry.system.NAME} cannot make pictures of {chosen.width}x{chosen.height}: ask for a"
+            " height and a width that are multiples of 8, which suit every system",
             code="bad_size",
         )
     return system

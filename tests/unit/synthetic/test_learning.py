@@ -110,6 +110,13 @@ def test_on_a_full_disk_a_training_fails_and_keeps_its_last_checkpoint(shelf, tm
     assert (tmp_path / "job" / "work" / "checkpoint.pt").read_bytes() == kept
 
 
+def test_pictures_of_another_size_can_be_brought_to_one_that_suits(shelf, tmp_path):
+    write_data(shelf, ODD, ["1.png", "2.png"], kind="pictures", width=10, height=9)
+    with pytest.raises(JobCancelled):
+        learn(order(dataset=ODD, height=8, width=16), on := watched(tmp_path / "job", 1))
+    assert on.progress > 0
+
+
 def test_a_style_is_a_training_of_a_translator_on_some_cameras():
     style = StyleParams(dataset_id=LETTERS, model="seen", cameras=("c1", "c3"), steps=5)
     asked = style.training()
