@@ -6,7 +6,8 @@ labelled, and test people are asked for and found on cameras 4 to 6 alone. The m
 each camera's mean vector taken away, of the one-network translator's data set against the two
 controls, colour transfer and colour jitter, which are data sets of the same crops made without
 learning: the same network, steps, real crops and seeds for all. What else was open, such as whether
-colours are transferred before, was chosen on training people held out (`--validation`).
+colours are transferred before, was chosen by the kernel distance to training crops of those cameras
+(`measure`), and may be chosen on training people held out (`--validation`).
 
 An interval is that of a paired bootstrap: of each query the average precision with, less that
 without, means over the seeds; people are drawn anew, all queries of one together.
