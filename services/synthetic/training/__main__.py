@@ -7,7 +7,7 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from services.synthetic.training.person_commands import (
     persons_command,
 )
 from services.synthetic.training.pictures import read_pictures
-from services.synthetic.training.registry import SYSTEMS, entry_of
+from services.synthetic.training.registry import SYSTEMS, decided_by, entry_of
 from services.synthetic.training.ring import CONTENDERS, compete, draw_ring
 from services.synthetic.training.settings import Precision, TrainingSettings
 from services.synthetic.training.sheet import draw_sheet
@@ -39,7 +39,6 @@ from shared.model_store import ModelStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.synthetic.training.pictures import Pictures
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -89,7 +88,7 @@ def train_command(
     torch.set_num_threads(threads)
     entry = entry_of(system)
     pictures = read_pictures(data, first=first)
-    chosen = entry.settings_of(_of_pictures(pictures, entry.defaults) | _named(setting or []))
+    chosen = entry.settings_of(decided_by(pictures, entry.defaults) | _named(setting or []))
     settings = TrainingSettings(
         steps=steps, batch=batch, average=average, precision=precision, seed=seed
     )
@@ -106,7 +105,7 @@ def train_command(
     trainer.run(lambda line: print(line, flush=True))
     if fleet.leads:
         about = f"{pictures.name}: {len(pictures)} pictures of {max(len(pictures.classes), 1)}"
-        told = Provenance(f"{about} classes", _command(data, out), licence, first)
+        told = Provenance(f"{about} classes", _command(data, out), licence, first, pictures.classes)
         stored = ship(trainer, out, told)
         print(json.dumps({"model": stored.card.name, "sha256": stored.digest}))
     fleet.leave()
@@ -190,18 +189,6 @@ app.command("plates")(plates_command)
 app.command("crops")(crops_command)
 app.command("persons")(persons_command)
 app.command("measure")(measure_command)
-
-
-def _of_pictures(pictures: Pictures, defaults: dict[str, Any]) -> dict[str, Any]:
-    """The settings that the data decide."""
-    _, channels, height, width = pictures.images.shape
-    told = {
-        "channels": channels,
-        "height": height,
-        "width": width,
-        "classes": len(pictures.classes),
-    }
-    return {name: value for name, value in told.items() if name in defaults}
 
 
 def _named(words: Sequence[str]) -> dict[str, str]:
