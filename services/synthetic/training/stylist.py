@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import torch
 
@@ -68,7 +69,11 @@ class Lessons(Pictures):
 
 
 class Stylist:
-    """An SAAE, and the contents that it was taught with."""
+    """An SAAE, and the contents that it was taught with.
+
+    Raises what `Trainer` raises: Conflict (`other_settings`) where the workspace holds a training
+    on other pictures or by other settings.
+    """
 
     def __init__(
         self,
@@ -90,7 +95,7 @@ class Stylist:
             Lessons(few.name, few.images, few.labels, few.classes, contents=contents),
             TrainingSettings(steps=steps, average=average, seed=seed),
             workspace,
-            identity={"stylist": asdict(settings)},
+            identity={"stylist": asdict(settings), "pictures": crc32(few.images.tobytes())},
         )
         trainer.run(say, every_steps=200)
         self._maker = trainer.maker.eval()
