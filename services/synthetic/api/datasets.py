@@ -100,9 +100,10 @@ async def get_dataset(request: Request, dataset_id: str) -> Dataset:
 async def get_sheet(request: Request, dataset_id: str) -> FileResponse:
     """Some of its pictures. 404: `unknown_dataset`, `no_sheet`."""
     data = await asyncio.to_thread(shelf_of(request).get, dataset_id)
-    if not (data.folder / SHEET).is_file():
-        raise Missing(f"data set {dataset_id} has no sheet", code="no_sheet")
-    return FileResponse(data.folder / SHEET, media_type="image/png")
+    for folder in (data.folder, settings_of(request).jobs_folder / dataset_id):
+        if (folder / SHEET).is_file():
+            return FileResponse(folder / SHEET, media_type="image/png")
+    raise Missing(f"data set {dataset_id} has no sheet", code="no_sheet")
 
 
 @router.get(

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -23,9 +24,11 @@ from services.synthetic.training.market import PersonCrop
 from services.synthetic.training.persons import Origin, pairs_of, restyle_persons
 from services.synthetic.training.restyling import Translation
 from services.synthetic.training.sheet import draw_sheet
+from shared.durable_file import write_durably
 from shared.errors import Malformed
 from shared.images import decode
 from shared.made_data import IMAGES, SHEET, DataKind, LabelPolicy, MadeAbout, MadeData, MadeFolder
+from shared.mark import marked
 from shared.model_store import ModelStore
 
 if TYPE_CHECKING:
@@ -215,7 +218,13 @@ def _restyle(
         model=model,
     )
     restyle = _watched(Translation(model, domains), context, params.n)
-    restyle_persons(chosen, restyle, draft, origin)
+    made = restyle_persons(chosen, restyle, draft, origin)
+    crops = [decode(path.read_bytes(), "rgb") for path in made.images[:SHOWN]]
+    height, width = crops[0].shape[:2]
+    sized = np.stack([cv2.resize(crop, (width, height)) for crop in crops]).transpose(0, 3, 1, 2)
+    # Beside the data set, whose listing is closed.
+    sheet = _sheet(sized.astype(np.uint8), context.folder, COLUMNS)
+    write_durably(context.folder / SHEET, marked(sheet))
 
 
 def _cameras(model: StoredModel) -> tuple[list[int], list[int]]:

@@ -144,6 +144,7 @@ def test_people_get_the_style_of_the_other_camera_and_keep_their_number(shelf, t
     ways = sorted(image.name[:7] for image in data.images)
     assert ways == ["0001_c1", "0001_c3", "0002_c1", "0002_c3"]
     assert decode(data.images[0].read_bytes(), "rgb").shape == (32, 16, 3)
+    assert is_marked((tmp_path / JOB / "sheet.png").read_bytes())
     with pytest.raises(Malformed) as refused:
         generate(asked("darkener", 5, dataset_id=CROPS), Watched(tmp_path / "job", NEXT))
     assert refused.value.code == "too_few_persons"
