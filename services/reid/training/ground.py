@@ -63,8 +63,9 @@ def market_ground(
     """A folder of Market-1501's layout. The cameras are those of its names; of none given, all.
 
     validation: every fifth training person is asked for, by their first crop of each camera, and
-    only the others are trained on; nobody of the test is looked at. Otherwise the protocol
-    `market`, without distractors.
+    only the others are trained on; nobody of the test is looked at. Otherwise queries and gallery
+    are those of the protocol `market`, without distractors; queries stand in the gallery, too, and
+    so answer each other.
     Raises Missing for a folder without crops, Malformed (`no_ground`) where nobody is left.
     """
     crops = training_crops(root)
