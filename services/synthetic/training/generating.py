@@ -18,7 +18,7 @@ from PIL import Image
 from services.synthetic.settings import SyntheticSettings
 from services.synthetic.shelf import Shelf
 from services.synthetic.training.features import Extractor, measured
-from services.synthetic.training.learning import pictures_of
+from services.synthetic.training.learning import pictures_of, sized
 from services.synthetic.training.making import make
 from services.synthetic.training.market import PersonCrop
 from services.synthetic.training.persons import Origin, pairs_of, restyle_persons
@@ -57,8 +57,8 @@ CAMERA = re.compile(r"c\d+")
 
 def generate(params: GenerationParams, context: JobContext) -> dict[str, Any]:
     """Raises Missing (`unknown_model`, `unknown_dataset`), Malformed (`makes_nothing`,
-    `pictures_needed`, `too_few_pictures`, `too_few_persons`, `no_cameras`), Unavailable
-    (`disk_full`), and what MadeData.read and the model's session raise."""
+    `pictures_needed`, `too_few_pictures`, `too_few_persons`, `no_cameras`, `bad_size`),
+    Unavailable (`disk_full`), and what MadeData.read and the model's session raise."""
     settings = SyntheticSettings()
     torch.set_num_threads(settings.training_threads)
     shelf = Shelf(settings.datasets_folder)
@@ -118,7 +118,7 @@ def _draw(
     draft: Path,
     context: JobContext,
 ) -> None:
-    pictures = pictures_of(source) if source else None
+    pictures = _fitting(model, source) if source else None
     names = _labels_of(model, pictures)
     folder = MadeFolder(draft)
     counts: Counter[str] = Counter()
@@ -140,6 +140,21 @@ def _draw(
     about = _about(params, model, source, names, shown[0].shape)
     told = {"pictures": done, **{f"of {name}": counts[name] for name in names}}
     folder.close(about.model_copy(update={"counts": told}))
+
+
+def _fitting(model: StoredModel, source: MadeData) -> Pictures:
+    """The pictures at the size that the model takes. Raises Malformed (`bad_size`) where they have
+    other channels."""
+    settings = model.card.settings
+    found = sized(pictures_of(source), settings.get("height"), settings.get("width"))
+    channels = found.images.shape[1]
+    if channels != settings.get("channels", channels):
+        raise Malformed(
+            f"{model.card.name} takes pictures of {settings['channels']} channels;"
+            f" {source.manifest.name} has {channels}",
+            code="bad_size",
+        )
+    return found
 
 
 def _about(

@@ -81,7 +81,7 @@ def _learn(
     _claim_name(params.model, store, context.folder / PLAN)
     context.report(0, 1, "reads the data set and compares its checksums")
     data = MadeData.read(Shelf(settings.datasets_folder).get(params.dataset_id).folder)
-    pictures = _sized(pictures_of(data, params.classes), params)
+    pictures = sized(pictures_of(data, params.classes), params.height, params.width)
     trainer = _trainer(params, pictures, context.folder / WORK)
     _train(trainer, pictures, context)
     context.report(TRAINED, 1, "exports the network, and proves that the file does the same")
@@ -119,10 +119,10 @@ def pictures_of(data: MadeData, classes: Sequence[str] = ()) -> Pictures:
     return replace(found.chosen(rows), labels=labels, classes=tuple(classes))
 
 
-def _sized(pictures: Pictures, params: TrainingParams) -> Pictures:
-    _, _, height, width = pictures.images.shape
-    wanted = (params.width or width, params.height or height)
-    if wanted == (width, height):
+def sized(pictures: Pictures, height: int | None, width: int | None) -> Pictures:
+    """Brought to that size; None: as they are."""
+    wanted = (width or pictures.images.shape[3], height or pictures.images.shape[2])
+    if wanted == (pictures.images.shape[3], pictures.images.shape[2]):
         return pictures
     resized = [
         cv2.resize(channel, wanted, interpolation=cv2.INTER_AREA)

@@ -150,6 +150,18 @@ def test_people_get_the_style_of_the_other_camera_and_keep_their_number(shelf, t
     assert refused.value.code == "too_few_persons"
 
 
+def test_pictures_of_another_size_are_brought_to_the_models(shelf, tmp_path):
+    write_data(shelf, NEXT, ["a/1.png", "b/2.png"], ("a", "b"), kind="characters", width=19)
+    data = made_by(shelf, tmp_path, asked("writer", 2, dataset_id=NEXT))
+    assert decode(data.images[0].read_bytes(), "rgb").shape == (SIDE, SIDE, 3)
+    card = ModelStore(tmp_path / "models").card("writer")
+    gray = card.model_copy(update={"settings": card.settings | {"channels": 1}})
+    ModelStore(tmp_path / "models").save(gray, tmp_path / "models" / "writer" / "writer.onnx")
+    with pytest.raises(Malformed) as refused:
+        generate(asked("writer", 2, dataset_id=NEXT), Watched(tmp_path / "job", LETTERS[:-1] + "9"))
+    assert refused.value.code == "bad_size"
+
+
 def test_made_pictures_are_measured_beside_the_data_set(shelf, tmp_path):
     params = asked("writer", 8, dataset_id=LETTERS, extractor="writer-features")
     pixels = ["B", 3, SIDE, SIDE]
