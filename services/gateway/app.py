@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from services.gateway.api import (
+    adaptations,
     alerts,
     backtests,
     baselines,
@@ -60,6 +61,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         cameras,
         baselines,
         trainings,
+        adaptations,
         backtests,
         frames,
         alerts,

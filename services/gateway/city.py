@@ -19,7 +19,7 @@ from services.gateway.intake.backlog import BacklogGauge
 from services.gateway.intake.doorman import Doorman
 from services.gateway.intake.sweeper import Sweeper
 from services.gateway.intake.window import Windows
-from services.gateway.peers import ReidPeer, TrainingPeer
+from services.gateway.peers import AdaptingPeer, ReidPeer, TrainingPeer
 from services.gateway.store.cameras import Registry
 from services.gateway.store.keys import Keys
 from services.gateway.store.tables import LeaseRow, OriginRow, OutboxRow
@@ -57,6 +57,7 @@ class City:
     relay: Relay
     reid: ReidPeer
     training: TrainingPeer
+    adapting: AdaptingPeer
     health: Health
 
     @classmethod
@@ -91,12 +92,16 @@ class City:
             training=TrainingPeer(
                 httpx.AsyncClient(base_url=settings.training_url, timeout=30), keys
             ),
+            adapting=AdaptingPeer(
+                httpx.AsyncClient(base_url=settings.reid_training_url, timeout=30), keys
+            ),
             health=health,
         )
 
     async def close(self) -> None:
         await self.reid.close()
         await self.training.close()
+        await self.adapting.close()
         await self.bus.close()
         await self.database.close()
 

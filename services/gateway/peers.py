@@ -20,6 +20,7 @@ from shared.errors import (
     Unavailable,
 )
 from shared.jobs_api import Job
+from shared.paging import Page
 from shared.person_changes import PersonChange, PersonErased
 
 if TYPE_CHECKING:
@@ -170,3 +171,14 @@ class TrainingPeer(Peer):
     async def cancel(self, job_id: str) -> Job:
         """Raises Missing."""
         return Job.model_validate(await self._ask("DELETE", f"/v1/jobs/{job_id}"))
+
+
+class AdaptingPeer(TrainingPeer):
+    """The re-ID service that trains, and changes the model that serves."""
+
+    name = "the re-ID service that trains"
+
+    async def newest(self, limit: int, cursor: str | None) -> Page[Job]:
+        """Its jobs."""
+        query = _present({"limit": limit, "cursor": cursor})
+        return Page[Job].model_validate(await self._ask("GET", "/v1/jobs", params=query))

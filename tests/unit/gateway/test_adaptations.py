@@ -1,0 +1,129 @@
+"""One call trains a re-ID model of the city's own; another brings the one before back."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from services.gateway.store.tables import AuditRow
+from services.reid.gallery.schema import MIGRATIONS as REID_MIGRATIONS
+from services.reid.gallery.tables import JobRow
+from services.reid.retraining import KINDS, NOT_INSTALLED
+from shared.clock import now_us
+from shared.database import Database, migrate_once
+from shared.jobs import JobQueue, JobState
+from shared.model_store import ActivationMap
+from tests.unit.gateway.test_trainings import serving
+
+URL = "/v1/adaptations"
+ASKED = {"labelled": f"{1:026}", "made": [f"{2:026}"], "epochs": 3, "purpose": "the new cameras"}
+
+
+class Trainer:
+    """The jobs of a re-ID service that trains; nobody does them but the test."""
+
+    def __init__(self, database, bus) -> None:
+        self.database = database
+        self.jobs = JobQueue("reid", database, JobRow, bus, KINDS)
+
+    async def say(self, job_id: str, **columns) -> None:
+        async with self.database.writing() as session:
+            job = await session.get(JobRow, job_id)
+            for name, value in columns.items():
+                setattr(job, name, value)
+
+    async def win(self, job_id: str) -> None:
+        result = {"better": True, "activated": True, "base": "msp-cnn", "model": "msp-cnn-own-1"}
+        await self.say(job_id, state=JobState.SUCCEEDED, result=result, finished_us=now_us())
+
+
+@pytest.fixture
+async def trainer(bus, tmp_path):
+    url = f"sqlite+aiosqlite:///{tmp_path}/reid.db"
+    await migrate_once(url, REID_MIGRATIONS)
+    database = Database(url)
+    yield Trainer(database, bus)
+    await database.close()
+
+
+@pytest.fixture
+async def gateway(start_gateway, trainer, bus):
+    async with (
+        serving(trainer.jobs, bus) as url,
+        start_gateway(reid_training_url=url) as gateway,
+    ):
+        yield gateway
+
+
+async def audited(gateway) -> list[AuditRow]:
+    async with gateway.city.database.reading() as session:
+        query = select(AuditRow).where(AuditRow.action.like("models.%")).order_by(AuditRow.id)
+        return list(await session.scalars(query))
+
+
+async def test_one_call_begins_it_is_watched_and_recorded_with_its_purpose(gateway, trainer):
+    answer = await gateway.api.post(URL, json=ASKED, headers={"Idempotency-Key": "k"})
+    assert answer.status_code == 202, answer.text
+    begun, where = answer.json(), answer.headers["location"]
+    assert (begun["kind"], begun["state"]) == ("train", "queued")
+    (job,) = await trainer.jobs.newest(10, None)
+    assert (job.kind, job.params["epochs"], job.params["made"]) == ("reid.train", 3, ASKED["made"])
+    await trainer.say(job.id, state=JobState.RUNNING, progress=0.4, note="epoch 2/3")
+    watched = (await gateway.api.get(where)).json()
+    assert (watched["progress"], watched["note"]) == (0.4, "epoch 2/3")
+    again = await gateway.api.post(URL, json=ASKED, headers={"Idempotency-Key": "k"})
+    assert again.json()["id"] == begun["id"]
+    other = await gateway.api.post(
+        URL, json=ASKED | {"epochs": 5}, headers={"Idempotency-Key": "k"}
+    )
+    assert other.status_code == 409
+    assert [one["id"] for one in (await gateway.api.get(URL)).json()["items"]] == [begun["id"]]
+    entry = (await audited(gateway))[0]
+    assert (entry.action, entry.purpose) == ("models.adapt", "the new cameras")
+    assert entry.details["labelled"] == ASKED["labelled"]
+
+
+async def test_it_is_cancelled(gateway, trainer):
+    where = (await gateway.api.post(URL, json=ASKED)).headers["location"]
+    answer = await gateway.api.delete(where)
+    assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
+
+
+async def test_the_model_of_before_comes_back_by_a_switch_of_the_gallery(gateway, trainer):
+    where = (await gateway.api.post(URL, json=ASKED)).headers["location"]
+    why = {"purpose": "confuses uniforms"}
+    early = await gateway.api.post(f"{where}/rollback", json=why)
+    assert (early.status_code, early.json()["code"]) == (409, "nothing_to_roll_back")
+    await trainer.win(where.rpartition("/")[2])
+    activations = ActivationMap(gateway.city.bus.redis, "reid")
+    await activations.activate(gateway.city.bus, "msp-cnn-own-1")
+    answer = await gateway.api.post(f"{where}/rollback", json=why)
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["kind"], answer.json()["asked"]) == ("switch", {"model": "msp-cnn"})
+    job = await trainer.jobs.get(answer.json()["id"])
+    assert job.kind == "reid.switch"
+    assert (await audited(gateway))[-1].purpose == "confuses uniforms"
+    assert await activations.read() == {"*": "msp-cnn-own-1"}, "no space was verified yet"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"labelled": "../etc"}, {"epochs": 0}, {"purpose": ""}, {"steps": 3}]
+)
+async def test_what_makes_no_sense_is_refused_before_a_job_is_made(gateway, trainer, wrong):
+    assert (await gateway.api.post(URL, json=ASKED | wrong)).status_code == 422
+    assert await trainer.jobs.newest(10, None) == []
+
+
+async def test_who_is_no_admin_may_not_change_what_everybody_is_recognised_by(gateway):
+    key = await gateway.key("cameras:write", "jobs:write")
+    assert (await gateway.api.post(URL, json=ASKED, headers=key)).status_code == 403
+
+
+async def test_where_torch_is_not_installed_the_answer_names_the_cure(start_gateway, bus):
+    async with (
+        serving(NOT_INSTALLED, bus) as url,
+        start_gateway(reid_training_url=url) as gateway,
+    ):
+        answer = await gateway.api.post(URL, json=ASKED)
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_installed")
+        assert "install the extra `train`" in answer.json()["detail"]
