@@ -87,7 +87,8 @@ def persons_command(
         raise typer.BadParameter(f"name --system {' or '.join(CONTROLS)}, or a --model")
     stored = ModelStore(models).load(model) if model is not None else None
     kind = str(stored.card.settings["system"]) if stored else str(system)
-    origin = Origin(out.name, kind, seed, data.name, licence, stored)
+    how = {"sources": source, "targets": target, "domains": domain, "over_colours": over_colours}
+    origin = Origin(out.name, kind, seed, data.name, licence, stored, how)
     if stored is not None and "noise" in stored.card.settings.get("inputs", ()):
         _tell(draw_persons(n or NOBODIES, out, origin))
         return

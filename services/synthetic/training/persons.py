@@ -7,8 +7,8 @@ A made crop is named after the person it shows and the camera whose style it has
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from services.synthetic.training.market import NO_CAMERA
 from shared.made_data import DataKind, LabelPolicy, MadeAbout, MadeFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -38,7 +38,8 @@ SAID_EVERY = 1000
 
 @dataclass(frozen=True)
 class Origin:
-    """What the manifest says that no crop can know. model: None for what needs none."""
+    """What the manifest says that no crop can know. model: None for what needs none. how: what else
+    tells how to make it again, as JSON."""
 
     name: str
     system: str
@@ -46,6 +47,7 @@ class Origin:
     data: str
     licence: str
     model: StoredModel | None = None
+    how: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _way(pair: Pair) -> tuple[int, int]:
 
 def _about(origin: Origin, counts: dict[str, int], policy: LabelPolicy) -> MadeAbout:
     model = origin.model
-    lineage: dict[str, object] = {"data": origin.data}
+    lineage: dict[str, Any] = {"data": origin.data, **origin.how}
     if policy is LabelPolicy.LSR:
         lineage["crops"] = LINEAGE
     if model is not None:

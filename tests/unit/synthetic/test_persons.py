@@ -148,6 +148,7 @@ def test_colours_may_be_transferred_before_a_crop_is_translated(town, store, tmp
     words = ("persons", "--model", "lightens", "--models", store, "--data", town, "--over-colours")
     command(*words, "--source", 1, "--target", 2, "--out", tmp_path / "made")
     first = training_crops(town)[0]
+    assert MadeData.read(tmp_path / "made").manifest.lineage["over_colours"] is True
     (transferred_first,) = ColourTransfer.of(training_crops(town))([first.read()], 1, 2)
     made = crop_of(MadeData.read(tmp_path / "made").images[0]).read()
     assert np.abs(made - lighter(transferred_first.astype(float))).max() <= 2
