@@ -39,6 +39,7 @@ NOBODYS = DECIDED_BY_THE_IMAGE | OF_THE_EMBEDDED_CITY
 OF_TRAINING = {"TRAINING_THREADS", "TRAINING_WAITS_AT"}
 NOT_SET = dict.fromkeys(SETTINGS, NOBODYS) | {
     "anomaly": NOBODYS | {"DATABASE_URL", "ANOMALY_ROLES"} | OF_TRAINING,  # it scores alone
+    "reid": NOBODYS | OF_TRAINING,  # it embeds, and trains nothing
     "synthetic": NOBODYS | {"BLOBS_FOLDER", "TRAINING_THREADS"},  # it stores no blobs
 }
 DECIDED_BY_COMPOSE = {
@@ -48,6 +49,7 @@ DECIDED_BY_COMPOSE = {
     "BLOBS_FOLDER",
     "REID_URL",
     "TRAINING_URL",
+    "REID_TRAINING_URL",
 }
 
 
@@ -154,6 +156,18 @@ def test_the_trainer_trains_beside_the_anomaly_service_and_shares_its_models(ser
         assert field in trainer["environment"]
         assert f"# {field}=" in example
     assert [_writes_models(one) for one in (trainer, anomaly, gateway)] == [True, False, False]
+
+
+def test_the_re_id_trainer_shares_models_and_database_with_those_that_embed(services):
+    trainer, reid, gateway = (services[name] for name in ("reid-trainer", "reid", "gateway"))
+
+    assert trainer["profiles"] == ["training"]
+    assert trainer["environment"]["REID_ROLES"] == '["train"]'
+    assert trainer["build"]["args"] == {"SERVICE": "reid", "ACCELERATOR": "cpu,train"}
+    assert set(trainer["environment"]) >= OF_TRAINING
+    assert gateway["environment"]["REID_TRAINING_URL"] == "http://reid-trainer:8000"
+    assert trainer["environment"]["DATABASE_URL"] == reid["environment"]["DATABASE_URL"]
+    assert [_writes_models(one) for one in (trainer, reid)] == [True, False]
 
 
 def test_the_studio_learns_beside_the_synthetic_service_on_the_same_data_sets(services):
