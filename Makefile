@@ -24,11 +24,14 @@ $(VENV)/.installed-dev: tests/oracles.txt
 demo: $(VENV)/.installed-run
 	@$(BIN)/python -m services.embedded demo
 
-# First what computes, side by side, each test on one core; then, one by one, what needs the machine.
-SIDE_BY_SIDE := tests/unit tests/models
+# Two cores are filled by two processes that compute, each test on one core, and beside them by the one city that the
+# tests named here share, which waits a good deal.
+CITY := tests/flow/test_city.py tests/page
 test: $(VENV)/.installed-dev
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) --numprocesses=logical --maxprocesses=4 --dist=loadfile; first=$$?; \
-	 $(BIN)/python -m pytest $(addprefix --ignore=,$(SIDE_BY_SIDE)) && exit $$first
+	@export OMP_NUM_THREADS=1; log=$(VENV)/city.log; \
+	 $(BIN)/python -m pytest $(CITY) >$$log 2>&1 & city=$$!; trap "kill $$city" INT TERM; \
+	 $(BIN)/python -m pytest $(addprefix --ignore=,$(CITY)) --numprocesses=logical --maxprocesses=4 --dist=loadfile; rest=$$?; \
+	 wait $$city; city=$$?; cat $$log; test $$rest -eq 0 && test $$city -eq 0
 
 check: $(VENV)/.installed-dev
 	@$(BIN)/ruff format --check .

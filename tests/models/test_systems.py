@@ -51,11 +51,13 @@ def stripes(count: int = 24, side: int = 8) -> Pictures:
     return Pictures("stripes", images, labels.astype(np.int64), ("above", "middle", "below"))
 
 
-def small(name: str, folder: Path, *, steps: int = STEPS, seed: int = 0, **changes) -> Trainer:
+def small(
+    name: str, folder: Path, *, steps: int = STEPS, seed: int = 0, average: float = 0.5, **changes
+) -> Trainer:
     entry = SYSTEMS[name]
     torch.manual_seed(seed)
     settings = entry.settings_of(SMALL[name] | changes)
-    training = TrainingSettings(steps=steps, batch=6, average=0.5, seed=seed)
+    training = TrainingSettings(steps=steps, batch=6, average=average, seed=seed)
     identity = {"system": name}
     pictures = stripes(side=SMALL[name]["height"])
     return Trainer(entry.build(settings), pictures, training, folder, identity=identity)
@@ -222,3 +224,15 @@ def test_spgans_pairs_cost_what_their_distances_say():
     # Both translations are a right angle away (2 + 2), the sites as well (2 (2 - sqrt 2)^2).
     apart = float(system._pairs(east, north, east, north))
     assert apart == pytest.approx((4 + 2 * (2 - 2**0.5) ** 2) / 3, abs=1e-5)
+
+
+def test_the_average_of_a_short_training_has_forgotten_its_beginning(tmp_path):
+    trainer = small("saae", tmp_path, steps=40, average=0.999)
+    began = [weight.detach().clone() for weight in trainer.system.maker.parameters()]
+    trainer.run(lambda _: None)
+    averaged = list(trainer.maker.parameters())
+
+    def far(weights) -> float:
+        return sum((a - b).square().sum().item() for a, b in zip(averaged, weights, strict=True))
+
+    assert far(trainer.system.maker.parameters()) < 0.5 * far(began)

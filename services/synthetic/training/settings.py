@@ -14,7 +14,8 @@ class Precision(StrEnum):
 
 class TrainingSettings(BaseModel):
     """steps: of all phases once. batch: images of each update, in each process. average: how much
-    of the moving average of the maker's weights stays at each step, 0 for none (ProGAN's 0.999)."""
+    of the moving average of the maker's weights stays at each step (less in the first hundreds), 0
+    for none; 0.999 is ProGAN's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -74,7 +74,7 @@ class Trainer:
         self._average = (
             AveragedModel(
                 system.maker,
-                multi_avg_fn=get_ema_multi_avg_fn(settings.average),  # type: ignore[no-untyped-call]
+                multi_avg_fn=_average_of(settings.average),
                 use_buffers=True,
             )
             if settings.average
@@ -209,6 +209,17 @@ class Trainer:
             self._average.load_state_dict(state["average"])
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
+
+
+def _average_of(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    """decay: of a long training. It grows towards that, as TensorFlow's moving average has it: else
+    the weights of the first step would be nearly half of what a thousand steps come to."""
+
+    def average(averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+        grown = min(decay, (1 + int(updates)) / (10 + int(updates)))
+        get_ema_multi_avg_fn(grown)(averaged, current, updates)  # type: ignore[no-untyped-call]
+
+    return average
 
 
 def _weights(phase: Phase) -> list[nn.Parameter]:
