@@ -25,12 +25,12 @@ demo: $(VENV)/.installed-run
 	@$(BIN)/python -m services.embedded demo
 
 # Two cores are filled by two processes that compute, each test on one core, and beside them by the one city that the
-# tests named here share, which waits a good deal.
+# tests named here share, which waits a good deal. In their own order: the longest files hold few tests.
 CITY := tests/flow/test_city.py tests/page
 test: $(VENV)/.installed-dev
 	@export OMP_NUM_THREADS=1; log=$(VENV)/city.log; \
 	 $(BIN)/python -m pytest $(CITY) >$$log 2>&1 & city=$$!; trap "kill $$city" INT TERM; \
-	 $(BIN)/python -m pytest $(addprefix --ignore=,$(CITY)) --numprocesses=logical --maxprocesses=4 --dist=loadfile; rest=$$?; \
+	 $(BIN)/python -m pytest $(addprefix --ignore=,$(CITY)) --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder; rest=$$?; \
 	 wait $$city; city=$$?; cat $$log; test $$rest -eq 0 && test $$city -eq 0
 
 check: $(VENV)/.installed-dev

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import multiprocessing
+import os
 import zipfile
 from functools import cache
 
@@ -37,6 +38,9 @@ def _processes():
 
 def do_job(settings: SyntheticSettings, job_id: str, epoch: int) -> None:
     """As `python -m services.synthetic work` does."""
+    # Whatever the process that forks may have been started with, for other tests.
+    os.environ["CITYBRAIN_HOME"] = str(settings.citybrain_home)
+    os.environ["MODELS_FOLDER"] = str(settings.models_folder)
     asyncio.run(work(settings, job_id, epoch))
 
 
@@ -62,9 +66,7 @@ class Worker:
 
 
 @pytest.fixture
-async def studio(bus, redis_server, tmp_path, monkeypatch):
-    monkeypatch.setenv("CITYBRAIN_HOME", str(tmp_path))
-    monkeypatch.setenv("MODELS_FOLDER", str(tmp_path / "shipped"))
+async def studio(bus, redis_server, tmp_path):
     async with running_studio(bus, redis_server, tmp_path) as studio:
         yield studio
 

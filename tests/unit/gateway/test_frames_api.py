@@ -132,6 +132,7 @@ def truncated() -> bytes:
         (b"\xff\xd8\xff" + b"0" * 9_000_000, JPEG, 413, "image_too_large"),
         (picture(), {"Content-Type": "text/plain"}, 415, "not_an_image"),
         (marked(picture()), JPEG, 422, "synthetic_image"),
+        (marked(png()), {"Content-Type": "image/png"}, 422, "synthetic_image"),
     ],
     ids=[
         "gif",
