@@ -1,19 +1,24 @@
-"""Clips that wait for their outcomes -> training stands still until they have them."""
+"""Clips that wait for their outcomes, or an outage -> training stands still until it is over."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from redis import Redis
 from redis.exceptions import RedisError
 
+from shared.patience import OUTAGES
 from shared.topics import PartitionKeys
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from shared.jobs import JobContext
     from shared.settings import FloorSettings
     from shared.topics import Group
+
+Found = TypeVar("Found")
 
 LOOKS_EVERY_S = 2.0
 
@@ -52,3 +57,14 @@ class Courtesy:
             return sum(int(self._redis.zcard(key)) for key in self._open)
         except RedisError:
             return 0
+
+
+def patiently(act: Callable[[], Found], context: JobContext) -> Found:
+    """Hours of work are not lost to an outage of Redis or the blob store. Raises JobCancelled."""
+    while True:
+        try:
+            return act()
+        except OUTAGES as error:
+            context.note = f"waits: {error}"[:256]
+            context.checkpoint()
+            time.sleep(1)

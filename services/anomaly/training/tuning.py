@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -31,16 +30,15 @@ from services.anomaly.training.trainer import Trainer
 from services.anomaly.training.warm_start import warm_network
 from services.anomaly.training.windows import Source
 from shared.blobs import FolderBlobs
-from shared.courtesy import Courtesy
+from shared.courtesy import Courtesy, patiently
 from shared.durable_file import write_durably
 from shared.model_store import ModelStore
-from shared.patience import OUTAGES
 from shared.recorded_clip import JUDGED_FRAMES
 from shared.topics import Group
 from shared.tunable import check_tunable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -50,8 +48,6 @@ if TYPE_CHECKING:
     from services.anomaly.tuning import TuningParams
     from shared.jobs import JobContext
     from shared.model_store import StoredModel
-
-Found = TypeVar("Found")
 
 ON_WINDOWS = 0.8
 """Share of the steps on windows of half the side, each a quarter of the work; then whole frames."""
@@ -112,7 +108,7 @@ def _tune(params: TuningParams, context: JobContext, settings: AnomalySettings) 
         fps=params.fps,
         unwatched=params.unwatched,
     )
-    footage = divide(_patiently(fetching, context), params.held_out, clip=clip)
+    footage = divide(patiently(fetching, context), params.held_out, clip=clip)
     trainer = _trained(base, footage, params, context, settings)
     context.report(TRAINED, 1, "exports the network and reads its errors on held-out footage")
     origin = Origin(base, params.camera_id, context.job_id, footage, params.fps, params.held_out)
@@ -124,7 +120,7 @@ def _tune(params: TuningParams, context: JobContext, settings: AnomalySettings) 
     if found.is_won:
         card = candidate.card.model_copy(update=metrics_of(found, candidate.card))
         store.save(card, candidate.path)
-        activated = params.activate and _patiently(
+        activated = params.activate and patiently(
             lambda: take_over(plan.base, plan.name, params.camera_id, settings), context
         )
     return _result(plan, footage, found, activated=activated)
@@ -135,7 +131,7 @@ def _plan(
 ) -> Plan:
     path = context.folder / "plan.json"
     if not path.exists():
-        base = _patiently(lambda: serving_model(camera_id, settings), context)
+        base = patiently(lambda: serving_model(camera_id, settings), context)
         plan = Plan(base, _free_name(store, base, camera_id))
         write_durably(path, json.dumps(asdict(plan)).encode())
     return Plan(**json.loads(path.read_text()))
@@ -223,17 +219,6 @@ def _contest(
 
     clips = clips_of(held_out, JUDGED_FRAMES)
     return rivalry(base, candidate, clips, seed=seed, report=report)
-
-
-def _patiently(act: Callable[[], Found], context: JobContext) -> Found:
-    """Hours of work are not lost to an outage of Redis or of the blob store."""
-    while True:
-        try:
-            return act()
-        except OUTAGES as error:
-            context.note = f"waits: {error}"[:256]
-            context.checkpoint()
-            time.sleep(1)
 
 
 def _result(

@@ -15,6 +15,8 @@ import numpy as np
 from services.reid.core.outcome import COVERAGE, RESAMPLES
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from services.reid.core.evaluation import Ranking
 
 SEED = 0
@@ -30,7 +32,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Gain:
-    """Of one model's mAP over another's, on the same queries, and its 95 % interval."""
+    """Of one model over another on the same queries, in shares, and its 95 % interval."""
 
     mean: float
     low: float
@@ -82,14 +84,19 @@ def gain_over(one: Ranking, other: Ranking) -> Gain:
     """What the other's mAP has over the one's. Raises ValueError for rankings of other queries."""
     if not np.array_equal(one.people, other.people):
         raise ValueError("two models are compared by the same queries")
-    person = np.unique(one.people, return_inverse=True)[1]
-    people = int(person.max()) + 1
-    queries = np.bincount(person)
-    gains = other.precisions - one.precisions
+    return paired_gain(other.precisions - one.precisions, one.people)
+
+
+def paired_gain(
+    gains: NDArray[np.floating], people: NDArray[np.integer], resamples: int = RESAMPLES
+) -> Gain:
+    """(queries,) both: what each query gains, and who it asks for; people are drawn anew."""
+    person = np.unique(people, return_inverse=True)[1]
+    count = int(person.max()) + 1
     drawn = np.random.default_rng(SEED).multinomial(
-        people, np.full(people, 1 / people), RESAMPLES
+        count, np.full(count, 1 / count), resamples
     )  # (resamples, people)
-    resampled = (drawn @ np.bincount(person, weights=gains)) / (drawn @ queries)
+    resampled = (drawn @ np.bincount(person, weights=gains)) / (drawn @ np.bincount(person))
     low, high = np.quantile(resampled, (0.5 - COVERAGE / 2, 0.5 + COVERAGE / 2))
     return Gain(float(gains.mean()), float(low), float(high))
 

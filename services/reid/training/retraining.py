@@ -7,9 +7,8 @@ contest and the result lie in the job's folder, so that nothing is done twice wi
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import torch
@@ -22,15 +21,13 @@ from services.reid.training.rivals import Training, ranking_of, settings_for
 from services.reid.training.roster import Roster
 from services.reid.training.trainer import features_of, held_out_ranking
 from services.reid.training.winner import Origin, root_of, store_winner
-from shared.courtesy import Courtesy
+from shared.courtesy import Courtesy, patiently
 from shared.durable_file import write_durably
 from shared.made_data import MadeData, Outcome, Verdict
 from shared.model_store import ModelStore
-from shared.patience import OUTAGES
 from shared.topics import Group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from services.reid.core.contest import Contest, Gain
@@ -39,8 +36,6 @@ if TYPE_CHECKING:
     from services.reid.training.schedule import Progress
     from services.reid.training.trainer import Trainer
     from shared.jobs import JobContext
-
-Found = TypeVar("Found")
 
 TRAINED = 0.9
 """Of the job's progress, when the last step is done."""
@@ -125,7 +120,7 @@ def _plan(
 ) -> Plan:
     path = context.folder / "plan.json"
     if not path.exists():
-        base = _patiently(lambda: serving_model(settings), context)
+        base = patiently(lambda: serving_model(settings), context)
         root = root_of(store.load(base).card) if params.start == "active" else params.network
         write_durably(path, json.dumps(asdict(Plan(base, _free_name(store, root)))).encode())
     return Plan(**_read(path))
@@ -217,17 +212,6 @@ def _result(plan: Plan, origin: Origin, found: Contest) -> dict[str, Any]:
         "people_held_out": roster.held_out.identities,
         "contest": asdict(found) | {"faults": list(found.faults)},
     }
-
-
-def _patiently(act: Callable[[], Found], context: JobContext) -> Found:
-    """An outage of Redis is waited out."""
-    while True:
-        try:
-            return act()
-        except OUTAGES as error:
-            context.note = f"waits: {error}"[:256]
-            context.checkpoint()
-            time.sleep(1)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -16,10 +16,11 @@ without, means over the seeds; people are drawn anew, all queries of one togethe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.reid.core.contest import Gain, paired_gain
 from services.reid.training.ground import CENTRED, PLAIN
 from shared.made_data import Outcome, Verdict
 
@@ -32,19 +33,9 @@ if TYPE_CHECKING:
 
 BASE = "base"
 RESAMPLES = 10_000
-TAILS = (0.025, 0.975)
-SEED = 0
 
 Measured = Mapping[str, Sequence["Ranking"]]
 """Of one arm: `plain` and `centred`, a ranking for each seed."""
-
-
-class Delta(NamedTuple):
-    """What one arm has over another, in shares, and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def average_precisions(rankings: Sequence[Ranking]) -> Floats:
@@ -57,24 +48,18 @@ def first_places(rankings: Sequence[Ranking]) -> Floats:
     return np.asarray(np.mean([one.first == 1 for one in rankings], axis=0), np.float64)
 
 
-def delta(with_it: Floats, without: Floats, people: NDArray[np.integer]) -> Delta:
+def gain_of(with_it: Floats, without: Floats, people: NDArray[np.integer]) -> Gain:
     """(queries,) each, of the same queries in the same order."""
-    added = with_it - without
-    person = np.unique(people, return_inverse=True)[1]
-    count = int(person.max()) + 1
-    drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    means = (drawn @ np.bincount(person, weights=added)) / (drawn @ np.bincount(person))
-    low, high = np.quantile(means, TAILS)
-    return Delta(float(added.mean()), float(low), float(high))
+    return paired_gain(with_it - without, people, RESAMPLES)
 
 
-def deltas(with_it: Measured, without: Measured) -> dict[str, Delta]:
+def deltas(with_it: Measured, without: Measured) -> dict[str, Gain]:
     """`map`, `rank1`, `map_centred` and `rank1_centred`."""
     found = {}
     for way, suffix in ((PLAIN, ""), (CENTRED, "_centred")):
         ours, theirs = with_it[way], without[way]
         for name, by_query in (("map", average_precisions), ("rank1", first_places)):
-            found[f"{name}{suffix}"] = delta(by_query(ours), by_query(theirs), ours[0].people)
+            found[f"{name}{suffix}"] = gain_of(by_query(ours), by_query(theirs), ours[0].people)
     return found
 
 
@@ -99,7 +84,7 @@ def verdict_of(
     gains = []
     for rival in rivals:
         ours, theirs = arms[name][CENTRED], arms[rival][CENTRED]
-        added = delta(average_precisions(ours), average_precisions(theirs), ours[0].people)
+        added = gain_of(average_precisions(ours), average_precisions(theirs), ours[0].people)
         figures |= {
             f"map_centred_with_{rival}": figures_of(arms[rival])["map_centred"],
             f"map_centred_over_{rival}": added.mean,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from services.synthetic.training.pictures import Pictures
     from services.synthetic.training.settings import TrainingSettings
 
+    Tensors = tuple[Tensor, ...] | list[Tensor]
+
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
 LEAST_CLASSES = 2
 
@@ -211,11 +213,11 @@ class Trainer:
             optimiser.load_state_dict(state["optimisers"][name])
 
 
-def _average_of(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+def _average_of(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """decay: of a long training. It grows towards that, as TensorFlow's moving average has it: else
     the weights of the first step would be nearly half of what a thousand steps come to."""
 
-    def average(averaged: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+    def average(averaged: Tensors, current: Tensors, updates: Tensor | int) -> None:
         grown = min(decay, (1 + int(updates)) / (10 + int(updates)))
         get_ema_multi_avg_fn(grown)(averaged, current, updates)  # type: ignore[no-untyped-call]
 

@@ -21,7 +21,7 @@ from services.reid.training.made import MadeCrops, made_loss, read_made
 from services.reid.training.pixels import read_training
 from services.reid.training.settings import Network, Stage, TrainingSettings
 from services.reid.training.trainer import Device, Trainer
-from services.reid.training.uplift import BASE, average_precisions, delta, verdict_of
+from services.reid.training.uplift import BASE, average_precisions, gain_of, verdict_of
 from services.reid.training.workshop import Workshop
 from shared.errors import Conflict, Malformed, Missing
 from shared.made_data import DataKind, LabelPolicy, MadeAbout, MadeData, MadeFolder
@@ -184,10 +184,10 @@ def ranking(precisions: np.ndarray) -> Ranking:
 def test_an_interval_is_of_differences_and_draws_people_not_queries():
     random = np.random.default_rng(0)
     without, people = random.random(200), np.arange(200) // 2
-    found = delta(without + 0.1, without, people)
-    assert found == pytest.approx((0.1, 0.1, 0.1))
+    found = gain_of(without + 0.1, without, people)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
     added = np.repeat(random.normal(0, 0.1, 100), 2)  # both queries of a person gain alike
-    found = delta(without + added, without, people)
+    found = gain_of(without + added, without, people)
     error = added[::2].std() / 10  # of a mean over 100 people, not over 200 queries
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
     assert found.low < found.mean < found.high
