@@ -11,12 +11,15 @@ from services.synthetic.learning import DatasetId, ModelName
 from shared.jobs import JobContext, JobKind
 from shared.made_data import LabelPolicy
 
+CameraClass = Annotated[str, Field(pattern=r"^c[0-9]{1,9}$")]
+
 
 class GenerationParams(BaseModel):
     """What is made, and of what.
 
     n: pictures. name: of the data set. dataset_id: of the pictures whose contents or styles are
-    drawn, or which are translated, where the model needs some. label_policy, epsilon: what a
+    drawn, or which are translated, where the model needs some. targets: cameras in whose style its
+    people are made, such as c7; none: all that the model knows. label_policy, epsilon: what a
     trainer is to do with the labels; null: what suits them. extractor: a stored model of rgb
     pictures by whose features the made ones are measured beside those of the data set; null: they
     are not. licence: null: the model's.
@@ -29,6 +32,7 @@ class GenerationParams(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=128)]
     seed: Annotated[int, Field(ge=0)] = 0
     dataset_id: DatasetId | None = None
+    targets: Annotated[tuple[CameraClass, ...], Field(max_length=64)] = ()
     label_policy: LabelPolicy | None = None
     epsilon: Annotated[float, Field(ge=0, le=1)] | None = None
     extractor: ModelName | None = None
@@ -40,6 +44,8 @@ class GenerationParams(BaseModel):
             raise ValueError("label policy lsr, and no other, has an epsilon")
         if self.extractor is not None and self.dataset_id is None:
             raise ValueError("made pictures are measured beside a data set: name one")
+        if self.targets and self.dataset_id is None:
+            raise ValueError("people of a data set are made in the style of targets: name one")
         return self
 
 

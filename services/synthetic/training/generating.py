@@ -6,7 +6,6 @@ A process that dies leaves a draft, and the next one begins anew, to the same pi
 from __future__ import annotations
 
 import io
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,7 @@ from services.synthetic.shelf import Shelf
 from services.synthetic.training.features import Extractor, measured
 from services.synthetic.training.learning import pictures_of, sized
 from services.synthetic.training.making import make
-from services.synthetic.training.market import PersonCrop
-from services.synthetic.training.persons import Origin, pairs_of, restyle_persons
+from services.synthetic.training.persons import Origin, restyle_persons, ways_between
 from services.synthetic.training.restyling import Translation
 from services.synthetic.training.sheet import draw_sheet
 from shared.durable_file import write_durably
@@ -51,14 +49,12 @@ COLUMNS, SHOWN = 10, 100
 MEASURED = 1000
 """Pictures of each side, at most."""
 
-PERSON = re.compile(r"(-?\d+)_c(\d+)")
-CAMERA = re.compile(r"c\d+")
-
 
 def generate(params: GenerationParams, context: JobContext) -> dict[str, Any]:
     """Raises Missing (`unknown_model`, `unknown_dataset`), Malformed (`makes_nothing`,
-    `pictures_needed`, `too_few_pictures`, `too_few_persons`, `no_cameras`, `bad_size`),
-    Unavailable (`disk_full`), and what MadeData.read and the model's session raise."""
+    `pictures_needed`, `too_few_pictures`, `too_few_persons`, `no_cameras`, `unknown_class`,
+    `not_persons`, `crop_name`, `bad_size`), Unavailable (`disk_full`), and what MadeData.read and
+    the model's session raise."""
     settings = SyntheticSettings()
     torch.set_num_threads(settings.training_threads)
     shelf = Shelf(settings.datasets_folder)
@@ -95,6 +91,12 @@ def _write(
     inputs = model.card.settings["inputs"]
     if source is not None and source.manifest.kind is DataKind.PERSONS and "images" in inputs:
         _restyle(params, model, source, draft, context)
+    elif params.targets:
+        raise Malformed(
+            "only people are made in the style of cameras: name a data set of persons, and a model"
+            " that translates, or no targets",
+            code="not_persons",
+        )
     else:
         _draw(params, model, source, draft, context)
 
@@ -214,12 +216,12 @@ def _restyle(
 ) -> None:
     """The people of the data set as other cameras of the model see them. Raises Malformed
     (`too_few_persons`) where there are not so many ways from a crop to another camera."""
-    sources, domains = _cameras(model)
-    pairs = pairs_of(_crops(source), set(sources), set(domains))
+    pairs, domains = ways_between(model, source, params.targets)
     if len(pairs) < params.n:
         raise Malformed(
-            f"{source.manifest.name} has {len(pairs)} ways from a crop to another camera that"
-            f" {params.model} knows; ask for at most as many",
+            f"{source.manifest.name} has {len(pairs)} ways from a crop of somebody to"
+            f" {' or '.join(params.targets) or f'another camera that {params.model} knows'}; ask"
+            " for at most as many",
             code="too_few_persons",
         )
     drawn = np.random.default_rng(params.seed).choice(len(pairs), params.n, replace=False)
@@ -231,6 +233,7 @@ def _restyle(
         data=f"{source.manifest.name}, data set {source.folder.name}",
         licence=params.licence or model.card.licence,
         model=model,
+        how={"targets": params.targets} if params.targets else {},
     )
     restyle = _watched(Translation(model, domains), context, params.n)
     made = restyle_persons(chosen, restyle, draft, origin)
@@ -240,27 +243,6 @@ def _restyle(
     # Beside the data set, whose listing is closed.
     sheet = _sheet(sized.astype(np.uint8), context.folder, COLUMNS)
     write_durably(context.folder / SHEET, marked(sheet))
-
-
-def _cameras(model: StoredModel) -> tuple[list[int], list[int]]:
-    """Whose crops the model translates, and to whose style: to all of them, or from the first to
-    the second. Raises Malformed (`no_cameras`)."""
-    names = model.card.settings.get("names", ())
-    found = [int(name[1:]) for name in names if CAMERA.fullmatch(name)]
-    if not found or len(found) < len(names):
-        raise Malformed(
-            f"{model.card.name} has learnt of {', '.join(names) or 'no classes'}, which are no"
-            " cameras: learn it by POST /v1/styles of a data set of persons",
-            code="no_cameras",
-        )
-    if "targets" in model.card.settings["inputs"]:
-        return found, found
-    return found[:1], found[1:2]
-
-
-def _crops(source: MadeData) -> list[PersonCrop]:
-    named = ((path, PERSON.match(path.name)) for path in source.images)
-    return [PersonCrop(path, int(found[1]), int(found[2])) for path, found in named if found]
 
 
 def _watched(restyle: Restyle, context: JobContext, total: int) -> Restyle:

@@ -7,6 +7,7 @@ A made crop is named after the person it shows and the camera whose style it has
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ import cv2
 import numpy as np
 
 from services.synthetic.training.making import make
-from services.synthetic.training.market import NO_CAMERA
+from services.synthetic.training.market import NO_CAMERA, crop_of
+from shared.errors import Malformed
 from shared.made_data import DataKind, LabelPolicy, MadeAbout, MadeFolder
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 LINEAGE = "lineage.csv"
 EPSILON = 0.1
 """Of the labels of restyled crops (CamStyle, CVPR 2018)."""
+
+CAMERA = re.compile(r"c\d+")
+"""The name of a class that is a camera."""
 
 CHUNK = 32
 SAID_EVERY = 1000
@@ -67,6 +72,43 @@ def pairs_of(crops: Sequence[PersonCrop], sources: set[int], targets: set[int]) 
         if crop.camera in sources and crop.camera != target
     ]
     return sorted(found, key=lambda pair: (pair.target, pair.crop.camera))
+
+
+def ways_between(
+    model: StoredModel, data: MadeData, targets: Sequence[str] = ()
+) -> tuple[list[Pair], list[int]]:
+    """All that the model can make of the people of a data set, and the cameras that its classes
+    stand for, as Translation wants them. targets: to whose style, by the names of classes; none: to
+    that of all. Nobody (-1, 0) is made: a picture of nobody teaches no one.
+
+    Raises Malformed (`no_cameras`, `unknown_class`, `crop_name`) and what MadeData.images raises.
+    """
+    sources, domains = _cameras(model)
+    wanted = {int(name[1:]) for name in targets} or set(domains)
+    if unknown := wanted - set(domains):
+        raise Malformed(
+            f"{model.card.name} makes no crops in the style of c{min(unknown)}, but of"
+            f" {', '.join(f'c{domain}' for domain in domains)}",
+            code="unknown_class",
+        )
+    crops = [crop for crop in map(crop_of, data.images) if crop.person > 0]
+    return pairs_of(crops, set(sources), wanted), domains
+
+
+def _cameras(model: StoredModel) -> tuple[list[int], list[int]]:
+    """Whose crops the model translates, and to whose style: to all of them, or from the first to
+    the second. Raises Malformed (`no_cameras`)."""
+    names = model.card.settings.get("names", ())
+    found = [int(name[1:]) for name in names if CAMERA.fullmatch(name)]
+    if not found or len(found) < len(names):
+        raise Malformed(
+            f"{model.card.name} has learnt of {', '.join(names) or 'no classes'}, which are no"
+            " cameras: learn it by POST /v1/styles of a data set of persons",
+            code="no_cameras",
+        )
+    if "targets" in model.card.settings["inputs"]:
+        return found, found
+    return found[:1], found[1:2]
 
 
 def restyle_persons(

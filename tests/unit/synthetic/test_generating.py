@@ -214,3 +214,21 @@ def test_on_a_full_disk_a_generation_fails_and_leaves_nothing(shelf, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert refused.value.code == "disk_full"
     assert sorted(path.name for path in shelf.folder.iterdir()) == [LETTERS, CROPS]
+
+
+def test_people_are_made_in_the_style_of_the_cameras_that_are_asked_for_and_nobody_is(
+    shelf, tmp_path
+):
+    crops = [f"{who}_c{c}s1_000001_00.png" for who in ("0001", "0000", "-1") for c in (1, 3)]
+    write_data(shelf, NEXT, crops, ("c1", "c3"), kind="persons", width=16, height=32)
+    data = made_by(shelf, tmp_path, asked("darkener", 1, dataset_id=NEXT, targets=("c3",)))
+    assert [image.name[:7] for image in data.images] == ["0001_c3"]
+    for changes, code in (
+        ({"n": 2, "targets": ("c3",)}, "too_few_persons"),
+        ({"targets": ("c2",)}, "unknown_class"),
+        ({"targets": ("c3",), "dataset_id": LETTERS}, "not_persons"),
+    ):
+        refused = asked("darkener", **({"n": 1, "dataset_id": NEXT} | changes))
+        with pytest.raises(Malformed) as error:
+            generate(refused, Watched(tmp_path / "job", LETTERS[:-1] + "9"))
+        assert error.value.code == code
