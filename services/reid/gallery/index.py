@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.reid.gallery.codes import BITS, Coder
+from services.reid.gallery.codes import Coder
 from services.reid.gallery.columns import Columns
 from services.reid.gallery.flat import code_index, codes_in, only_rows, vector_index, vectors_in
 from services.reid.gallery.gallery import DIMENSIONS, OPEN, Hit, Mode
@@ -27,20 +26,16 @@ SMALL = 20_000
 SAMPLE = 50_000
 """Vectors of which the mean is taken."""
 
+CODE_BYTES = 16
+"""Of a code's 32 that are compared: more bits would find more, but reading them takes longer than
+looking at more candidates (decision 25)."""
+
+CANDIDATES = {Mode.BALANCED: 1500, Mode.FAST: 400}
+"""Nearest by their codes whose vectors are then compared: ours, for a recall of 0.95 and of 0.8 at
+a million vectors (tests/benchmarks/bench_gallery)."""
+
 CANDIDATES_PER_HIT = 4
-
-
-@dataclass(frozen=True)
-class Plan:
-    """bits: of a code that are compared. candidates: whose vectors are then compared, or four for
-    each hit wanted if these are more."""
-
-    bits: int
-    candidates: int
-
-
-PLANS = {Mode.BALANCED: Plan(bits=256, candidates=1000), Mode.FAST: Plan(bits=128, candidates=400)}
-"""Ours, for a recall of 0.95 and of 0.8 at a million vectors (tests/benchmarks/bench_gallery)."""
+"""At least."""
 
 
 class GalleryIndex:
@@ -51,7 +46,7 @@ class GalleryIndex:
         self.coder = coder
         self.columns = Columns()
         self._vectors = vector_index(0)
-        self._codes: dict[int, IndexBinaryFlat] = {}
+        self._codes: IndexBinaryFlat | None = None
 
     @classmethod
     def of(
@@ -61,11 +56,11 @@ class GalleryIndex:
         coder: Coder | None,
         codes: Codes | None,
     ) -> GalleryIndex:
-        """An index of what was stored. codes: (N, 32); None where there are none yet."""
+        """An index of what was stored. codes: (N, 16 or more); None where there are none yet."""
         index = cls(coder)
         index.columns, index._vectors = columns, vectors
         if codes is not None:
-            index._codes = {bits: code_index(codes[:, : bits // 8]) for bits in _LENGTHS}
+            index._codes = code_index(codes[:, :CODE_BYTES])
         return index
 
     def __len__(self) -> int:
@@ -78,14 +73,14 @@ class GalleryIndex:
 
     @property
     def codes(self) -> Codes | None:
-        """(N, 32), a view that holds until the next change; None while there are none."""
-        return codes_in(self._codes[BITS]) if self._codes else None
+        """(N, 16), a view that holds until the next change; None while there are none."""
+        return None if self._codes is None else codes_in(self._codes)
 
     @property
     def memory_bytes(self) -> int:
         """Of vectors, codes and columns, names left out."""
-        codes = sum(index.ntotal * index.d // 8 for index in self._codes.values())
-        return len(self) * (2 * DIMENSIONS + 5 * 8) + codes
+        codes = 0 if self._codes is None else CODE_BYTES
+        return len(self) * (2 * DIMENSIONS + 5 * 8 + codes)
 
     def count(self, only: Filter = OPEN) -> int:
         """Tracklets that the filter admits."""
@@ -115,9 +110,8 @@ class GalleryIndex:
         keep[gone] = False
         vectors = vector_index(int(keep.sum()))
         np.compress(keep, self.vectors, axis=0, out=vectors_in(vectors))
-        self._codes = {
-            bits: code_index(codes_in(index)[keep]) for bits, index in self._codes.items()
-        }
+        if self._codes is not None:
+            self._codes = code_index(codes_in(self._codes)[keep])
         self._vectors, self.columns = vectors, self.columns.kept(keep)
 
     def search(
@@ -126,13 +120,11 @@ class GalleryIndex:
         """The nearest that the filter admits, and how they were found. query: (256,), length 1."""
         admitted = self.columns.admitted(only)
         count = len(self) if admitted is None else int(admitted.sum())
-        if mode is Mode.EXACT or count <= SMALL or not self._codes:
+        if mode is Mode.EXACT or count <= SMALL or self._codes is None:
             return self._hits(*self._nearest(query, limit, admitted, count)), Mode.EXACT
-        plan = PLANS[mode]
-        code = self._coder.codes(query[None])[:, : plan.bits // 8]
-        wanted = max(plan.candidates, CANDIDATES_PER_HIT * limit)
-        _, rows = self._codes[plan.bits].search(
-            np.ascontiguousarray(code), min(wanted, count), params=only_rows(admitted)
+        wanted = max(CANDIDATES[mode], CANDIDATES_PER_HIT * limit)
+        _, rows = self._codes.search(
+            self._code_of(query[None]), min(wanted, count), params=only_rows(admitted)
         )
         return self._hits(*self._nearest_among(query, limit, rows[0][rows[0] >= 0])), mode
 
@@ -157,21 +149,20 @@ class GalleryIndex:
 
     def _code(self, vectors: Halves) -> None:
         """Codes for vectors that were added; for all once there are enough to need codes."""
-        if self._codes:
-            codes = self._coder.codes(vectors)
-            for bits, index in self._codes.items():
-                index.add(np.ascontiguousarray(codes[:, : bits // 8]))
+        if self._codes is not None:
+            self._codes.add(self._code_of(vectors))
         elif len(self) > SMALL:
-            codes = self._coder.codes(self.vectors)
-            self._codes = {bits: code_index(codes[:, : bits // 8]) for bits in _LENGTHS}
+            self._codes = code_index(self._code_of(self.vectors))
+
+    def _code_of(self, vectors: Vectors | Halves) -> Codes:
+        """(N, 256) -> (N, 16)."""
+        return np.ascontiguousarray(self._coder.codes(vectors)[:, :CODE_BYTES])
 
     def _replace(self, rows: Rows, batch: Batch) -> None:
         self.columns.describe(rows, batch)
         self.vectors[rows] = batch.vectors
-        if self._codes:
-            codes = self._coder.codes(batch.vectors)
-            for bits, index in self._codes.items():
-                codes_in(index)[rows] = codes[:, : bits // 8]
+        if self._codes is not None:
+            codes_in(self._codes)[rows] = self._code_of(batch.vectors)
 
     def _nearest(
         self, query: Vectors, limit: int, admitted: Mask | None, count: int
@@ -205,6 +196,3 @@ class GalleryIndex:
                 *picked, similarities.tolist(), strict=True
             )
         ]
-
-
-_LENGTHS = sorted({plan.bits for plan in PLANS.values()} | {BITS})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from services.reid.gallery.codes import BITS, Coder
+from services.reid.gallery.codes import Coder
 from services.reid.gallery.columns import NUMBERS, Columns, Names
 from services.reid.gallery.flat import vector_index, vectors_in
 from services.reid.gallery.gallery import DIMENSIONS
@@ -127,7 +127,7 @@ def read_snapshot(path: Path, model_digest: str) -> tuple[GalleryIndex, int]:
             into["mean"].view(np.float32),
             None if projection is None else projection.view(np.float32).reshape(DIMENSIONS, -1),
         )
-    codes = into["codes"].reshape(-1, BITS // 8) if "codes" in into else None
+    codes = into["codes"].reshape(head["count"], -1) if "codes" in into else None
     return GalleryIndex.of(columns, vectors, coder, codes), int(head["revision"])
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.reid.gallery.codes import Coder
 from services.reid.gallery.gallery import OPEN, Filter, Mode
-from services.reid.gallery.index import PLANS, SMALL, GalleryIndex
+from services.reid.gallery.index import CANDIDATES, SMALL, GalleryIndex
 from services.reid.gallery.snapshot import MAGIC, Picture, read_snapshot, write_snapshot
 from shared.errors import Corrupt
 from tests.unit.reid.test_gallery_contract import batch, vectors
@@ -83,7 +83,7 @@ def test_a_narrow_filter_of_a_large_gallery_is_exact_and_full(large, mode):
 
 @pytest.mark.parametrize("mode", [Mode.BALANCED, Mode.FAST])
 def test_as_many_are_found_as_are_wanted(large, mode):
-    wanted = PLANS[mode].candidates + 500
+    wanted = CANDIDATES[mode] + 500
     assert len(found(large, mode, limit=wanted)[0]) == wanted
 
 
