@@ -1,5 +1,5 @@
-"""The jobs of the re-ID service, as they are asked for: people -> a model that knows them better;
-a model's name -> the model that serves."""
+"""The jobs of the re-ID service, as they are asked for: cameras -> a data set of them; people -> a
+model that knows them better; a model's name -> the model that serves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,26 @@ NOT_ITS_ROLE = (
 )
 
 DataSetId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
+CameraName = Annotated[str, Field(min_length=1, max_length=64)]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
+
+class CollectingParams(BaseModel):
+    """Which cameras, and what of them.
+
+    labelled: the data set of real people, of kind persons. cameras: classes of that data set (c1,
+    c2...), or else live cameras. held_out: share of the labelled people whom a training leaves out,
+    and who are left out here. crops: of each live camera, at most. height, width: of those.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    labelled: DataSetId
+    cameras: Annotated[tuple[CameraName, ...], Field(min_length=1, max_length=32)]
+    held_out: Annotated[float, Field(ge=0.1, le=0.5)] = 0.25
+    crops: Annotated[int, Field(ge=1, le=5000)] = 500
+    height: Annotated[int, Field(ge=8, le=64)] = 32
+    width: Annotated[int, Field(ge=8, le=64)] = 16
 
 
 class RetrainingParams(BaseModel):
@@ -67,6 +86,13 @@ def why_not_here(roles: Collection[str]) -> str:
     return "" if find_spec("torch") else NOT_INSTALLED
 
 
+def collect(params: CollectingParams, context: JobContext) -> dict[str, Any]:
+    """By name, as what follows: the room that writes data sets trains, too."""
+    room = import_module("services.reid.training.collecting")
+    result: dict[str, Any] = room.collect(params, context)
+    return result
+
+
 def retrain(params: RetrainingParams, context: JobContext) -> dict[str, Any]:
     """By name, in the job's own process: serving never imports torch."""
     room = import_module("services.reid.training.retraining")
@@ -82,6 +108,11 @@ def switch(params: SwitchParams, context: JobContext) -> dict[str, Any]:
 
 
 KINDS: dict[str, JobKind] = {
+    "reid.collect": JobKind(
+        CollectingParams,
+        collect,
+        "Puts labelled people, and small crops of live cameras, into a data set to learn styles of",
+    ),
     "reid.train": JobKind(
         RetrainingParams,
         retrain,

@@ -43,23 +43,30 @@ class Roster:
         Raises Malformed (`not_persons`, `made_labels`, `crop_name`), Conflict (`too_few_people`),
         and what MadeData.read raises.
         """
-        data = MadeData.read(folder)
-        manifest = data.manifest
-        if manifest.kind is not DataKind.PERSONS:
-            raise Malformed(
-                f"{manifest.name} holds {manifest.kind}, not persons", code="not_persons"
-            )
-        if manifest.synthetic:
-            raise Malformed(
-                f"{manifest.name} is made: what is better is found out by real people alone",
-                code="made_labels",
-            )
-        crops = [crop for crop in of_market_names(data.images) if crop.person > 0]
-        learnt = [crop for crop in crops if not is_held_out(crop.person, share)]
-        held_out = [crop for crop in crops if is_held_out(crop.person, share)]
-        _check_enough(learnt, f"{manifest.name} has {{}} people to learn from")
-        _check_enough(held_out, f"{manifest.name} has {{}} people to hold out")
+        data, learnt, held_out = divided(folder, share)
         return cls(data, labelled_pixels([learnt]), labelled_pixels([held_out]))
+
+
+def divided(folder: Path, share: float) -> tuple[MadeData, list[Crop], list[Crop]]:
+    """The data set, the crops that are learnt from, and those held out; nobody's are in neither.
+
+    Raises what Roster.read raises.
+    """
+    data = MadeData.read(folder)
+    manifest = data.manifest
+    if manifest.kind is not DataKind.PERSONS:
+        raise Malformed(f"{manifest.name} holds {manifest.kind}, not persons", code="not_persons")
+    if manifest.synthetic:
+        raise Malformed(
+            f"{manifest.name} is made: what is better is found out by real people alone",
+            code="made_labels",
+        )
+    crops = [crop for crop in of_market_names(data.images) if crop.person > 0]
+    learnt = [crop for crop in crops if not is_held_out(crop.person, share)]
+    held_out = [crop for crop in crops if is_held_out(crop.person, share)]
+    _check_enough(learnt, f"{manifest.name} has {{}} people to learn from")
+    _check_enough(held_out, f"{manifest.name} has {{}} people to hold out")
+    return data, learnt, held_out
 
 
 def is_held_out(person: int, share: float) -> bool:

@@ -200,4 +200,4 @@ def test_serving_knows_the_jobs_without_importing_torch():
     printed = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, timeout=60
     )
-    assert json.loads(printed.stdout) == [False, ["reid.switch", "reid.train"]]
+    assert json.loads(printed.stdout) == [False, ["reid.collect", "reid.switch", "reid.train"]]
