@@ -115,7 +115,7 @@ def _end(row: Any, handler: asyncio.Task[dict[str, Any]]) -> None:
     row.lease_expires_us = None
     if isinstance(error, JobCancelled) and not row.cancel_requested:
         # The process was told to stop, not the job: the next worker goes on with it.
-        row.state = JobState.QUEUED
+        row.state, row.attempts = JobState.QUEUED, row.attempts - 1
         return
     row.finished_us = now_us()
     if error is None:

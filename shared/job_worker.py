@@ -19,6 +19,8 @@ from shared.jobs import JobState
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from shared.bus import Bus
     from shared.database import Database
     from shared.health import Vital
@@ -30,6 +32,10 @@ START_S = 60.0
 
 STOP_S = 8.0
 """How long a job's process may take to stop before it is killed: `docker stop` waits for 10 s."""
+
+MOST_ATTEMPTS = 5
+"""So many processes may die of a job. One that has too little memory would kill its worker's
+machine again and again, and never let the jobs behind it have their turn."""
 
 
 class JobWorker:
@@ -74,24 +80,25 @@ class JobWorker:
                 await self._supervise(*claimed)
 
     async def claim(self) -> tuple[str, int] | None:
-        """The oldest job that waits or whose holder is dead, and this claim's epoch."""
+        """The oldest job that waits or whose holder is dead, and this claim's epoch. A job that
+        was to stop when its holder died ends here, as does one of which too many have died."""
+        while True:
+            async with self._database.writing() as session:
+                row = await self._oldest(session)
+                if row is None:
+                    return None
+                if row.state != JobState.RUNNING or not _given_up(row):
+                    return _begin(row)
+
+    async def _oldest(self, session: AsyncSession) -> Any:
         table, now = self._table, now_us()
         free = or_(
             table.state == JobState.QUEUED,
             (table.state == JobState.RUNNING) & (table.lease_expires_us < now),
         )
         ours = true() if self._kinds is None else table.kind.in_(self._kinds)
-        async with self._database.writing() as session:
-            query = select(table).where(free, ours).order_by(table.id).limit(1)
-            row = await session.scalar(query.with_for_update(skip_locked=True))
-            if row is None:
-                return None
-            row.state = JobState.RUNNING
-            row.attempts += 1
-            row.lease_epoch += 1
-            row.lease_expires_us = now + int(START_S * SECOND_US)
-            row.started_us = row.started_us or now
-            return row.id, row.lease_epoch
+        query = select(table).where(free, ours).order_by(table.id).limit(1)
+        return await session.scalar(query.with_for_update(skip_locked=True))
 
     async def _supervise(self, job_id: str, epoch: int) -> None:
         process = await asyncio.create_subprocess_exec(*self._command, job_id, str(epoch))
@@ -111,6 +118,34 @@ class JobWorker:
             )
         except RedisError:
             await asyncio.sleep(1)
+
+
+def _begin(row: Any) -> tuple[str, int]:
+    now = now_us()
+    row.state = JobState.RUNNING
+    row.attempts += 1
+    row.lease_epoch += 1
+    row.lease_expires_us = now + int(START_S * SECOND_US)
+    row.started_us = row.started_us or now
+    return row.id, row.lease_epoch
+
+
+def _given_up(row: Any) -> bool:
+    """Ends a job whose holder is dead, where another process is not to be tried."""
+    if row.cancel_requested:
+        row.state = JobState.CANCELLED
+    elif row.attempts >= MOST_ATTEMPTS:
+        row.state = JobState.FAILED
+        row.error = (
+            f"its process died {row.attempts} times: most often it has too little memory (the"
+            " service's log tells each `code`; -9 is the kernel's kill). Order less at once, or"
+            " give the service more"
+        )
+        log.error("job_given_up", job_id=row.id, attempts=row.attempts)
+    else:
+        return False
+    row.lease_expires_us, row.finished_us = None, now_us()
+    return True
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

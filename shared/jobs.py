@@ -1,7 +1,8 @@
 """Long work: a row with a fenced lease, done in a process that reports and can be stopped.
 
 The row is the job; jobs.v1.SERVICE only wakes a worker. A job whose process dies is claimed by
-another worker when its lease runs out, and its handler resumes from what it finds on disk.
+another worker when its lease runs out, and its handler resumes from what it finds on disk. It is
+given up when too many have died of it (JobWorker).
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class JobState(StrEnum):
 
 
 class JobColumns:
-    """Columns of a `jobs` table. lease_epoch: every write of a running job checks it."""
+    """Columns of a `jobs` table. lease_epoch: every write of a running job checks it. attempts:
+    processes that it has had, but for those that were told to stop and left it to the next."""
 
     __tablename__ = "jobs"
 
@@ -205,13 +207,19 @@ class JobQueue:
             return await newest(session, query, table.id, limit, before)
 
     async def cancel(self, job_id: str) -> Any:
-        """Asks a job to stop; one that has not begun is cancelled at once. Raises Missing."""
+        """Asks a job to stop; one that has not begun, or whose holder is dead, is cancelled at
+        once. Raises Missing."""
         async with self._database.writing() as session:
             row = await session.get(self._table, job_id, with_for_update=True)
             if row is None:
                 raise Missing(f"no job {job_id!r}", code="unknown_job")
-            if row.state == JobState.QUEUED:
-                row.state, row.finished_us = JobState.CANCELLED, now_us()
+            now = now_us()
+            if row.state == JobState.QUEUED or _has_lost_its_holder(row, now):
+                row.state, row.finished_us = JobState.CANCELLED, now
             elif row.state == JobState.RUNNING:
                 row.cancel_requested = True
             return row
+
+
+def _has_lost_its_holder(row: Any, now: int) -> bool:
+    return row.state == JobState.RUNNING and (row.lease_expires_us or 0) < now

@@ -23,7 +23,8 @@ class NewJob(BaseModel):
 
 
 class Job(BaseModel):
-    """A job. progress: 0 to 1. attempts: how many processes have worked on it."""
+    """A job. progress: 0 to 1. attempts: how many processes have worked on it, but for those that
+    were told to stop; when the fifth dies, the job has failed."""
 
     id: str
     kind: str

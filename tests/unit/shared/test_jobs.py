@@ -12,7 +12,7 @@ from shared import topics
 from shared.bus import Bus
 from shared.database import Database
 from shared.errors import Conflict, Missing
-from shared.job_worker import JobWorker
+from shared.job_worker import MOST_ATTEMPTS, JobWorker
 from shared.jobs import JobQueue, JobState
 from shared.jobs_api import Job as JobResource
 from shared.messages import JobWaiting
@@ -116,6 +116,33 @@ async def test_a_job_whose_lease_has_run_out_is_claimed_again(queue, worker, dat
 async def run_out_the_lease(database, job_id) -> None:
     async with database.writing() as session:
         (await session.get_one(Job, job_id, with_for_update=True)).lease_expires_us = 0
+
+
+async def test_a_job_whose_processes_die_is_given_up_and_holds_up_no_other(queue, worker, database):
+    deadly, other = [await queue.create("count", {"to": n}) for n in (3, 4)]
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        assert await worker.claim() == (deadly.id, attempt)
+        await run_out_the_lease(database, deadly.id)
+    assert await worker.claim() == (other.id, 1)
+    row = await queue.get(deadly.id)
+    assert (row.state, row.attempts, row.lease_expires_us) == (JobState.FAILED, MOST_ATTEMPTS, None)
+    assert f"died {MOST_ATTEMPTS} times" in row.error
+    assert row.finished_us is not None
+
+
+@on_sqlite
+async def test_a_job_whose_process_has_died_can_be_cancelled(queue, worker, database):
+    asked, late = [await queue.create("count", {"to": n}) for n in (3, 4)]
+    await worker.claim()
+    await worker.claim()
+    assert (await queue.cancel(asked.id)).state == JobState.RUNNING, "its process may live"
+    await run_out_the_lease(database, asked.id)
+    await run_out_the_lease(database, late.id)
+    assert (await queue.cancel(late.id)).state == JobState.CANCELLED
+    assert await worker.claim() is None
+    row = await queue.get(asked.id)
+    assert (row.state, row.error) == (JobState.CANCELLED, None)
+    assert row.finished_us is not None
 
 
 @on_sqlite
@@ -230,7 +257,8 @@ async def test_a_process_that_is_told_to_stop_leaves_its_job_to_the_next(queue, 
     await until(lambda: is_under_way(queue, job_id))
     process.terminate()
     assert await end_of(process) == 0
-    assert (await queue.get(job_id)).state == JobState.QUEUED
+    row = await queue.get(job_id)
+    assert (row.state, row.attempts) == (JobState.QUEUED, 0), "it did not die"
     assert await end_of(await begin.again(job_id)) == 0
     assert (await queue.get(job_id)).state == JobState.SUCCEEDED
     assert said(folder, job_id) == list(range(60))
