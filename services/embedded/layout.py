@@ -54,6 +54,7 @@ class Layout:
             "REID_URL": self.url("reid"),
             "TRAINING_URL": self.url("anomaly"),
             "REID_TRAINING_URL": self.url("reid"),
+            "STUDIO_URL": self.url("synthetic"),
             "ANOMALY_ROLES": '["score", "train"]',
             "REID_ROLES": '["embed", "gallery", "train"]',
             "INSTANCE": self.instance,
@@ -109,5 +110,5 @@ def free_port(host: str) -> int:
 def inherited_environment() -> dict[str, str]:
     """The operator's own settings reach the services, except those that the layout decides."""
     decided = {"PORT", "HOST", "DATABASE_URL", "BUS_URL", "FRAMES_URL"}
-    decided |= {"REID_URL", "TRAINING_URL", "REID_TRAINING_URL"}
+    decided |= {"REID_URL", "TRAINING_URL", "REID_TRAINING_URL", "STUDIO_URL"}
     return {name: value for name, value in os.environ.items() if name not in decided}

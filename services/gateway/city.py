@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Self
 
 import httpx
 
+from services.gateway.composer.adaptations import AdaptationConductor
 from services.gateway.composer.clock import Clock
-from services.gateway.composer.conductor import TrainingConductor
 from services.gateway.composer.evidence import EvidenceKeeper
 from services.gateway.composer.people import PeopleComposer
 from services.gateway.composer.quiet import QuietKeeper
 from services.gateway.composer.recorder import FootageRecorder
 from services.gateway.composer.scores import ScoreComposer
+from services.gateway.composer.trainings import TrainingConductor
 from services.gateway.feed import Feed
 from services.gateway.intake.backlog import BacklogGauge
 from services.gateway.intake.doorman import Doorman
 from services.gateway.intake.sweeper import Sweeper
 from services.gateway.intake.window import Windows
-from services.gateway.peers import AdaptingPeer, ReidPeer, TrainingPeer
+from services.gateway.peers import AdaptingPeer, ReidPeer, StudioPeer, TrainingPeer
 from services.gateway.store.cameras import Registry
 from services.gateway.store.keys import Keys
 from services.gateway.store.tables import LeaseRow, OriginRow, OutboxRow
@@ -58,6 +59,7 @@ class City:
     reid: ReidPeer
     training: TrainingPeer
     adapting: AdaptingPeer
+    studio: StudioPeer
     health: Health
 
     @classmethod
@@ -95,6 +97,7 @@ class City:
             adapting=AdaptingPeer(
                 httpx.AsyncClient(base_url=settings.reid_training_url, timeout=30), keys
             ),
+            studio=StudioPeer(httpx.AsyncClient(base_url=settings.studio_url, timeout=30), keys),
             health=health,
         )
 
@@ -102,6 +105,7 @@ class City:
         await self.reid.close()
         await self.training.close()
         await self.adapting.close()
+        await self.studio.close()
         await self.bus.close()
         await self.database.close()
 
@@ -163,13 +167,17 @@ class City:
             self.settings.offline_after_s,
             self.health.vital("clock"),
         )
-        conductor = TrainingConductor(
+        trainings = TrainingConductor(
             self.database, self.blobs, self.training, self.health.vital("trainings")
+        )
+        adaptations = AdaptationConductor(
+            self.database, self.adapting, self.studio, self.health.vital("adaptations")
         )
         return {
             "relay": lambda: self._leadership("relay").run(self.relay.run),
             "clock": lambda: self._leadership("clock").run(clock.run),
-            "trainings": lambda: self._leadership("trainings").run(conductor.run),
+            "trainings": lambda: self._leadership("trainings").run(trainings.run),
+            "adaptations": lambda: self._leadership("adaptations").run(adaptations.run),
         }
 
     def _leadership(self, name: str) -> Leadership:

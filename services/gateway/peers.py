@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -20,7 +21,6 @@ from shared.errors import (
     Unavailable,
 )
 from shared.jobs_api import Job
-from shared.paging import Page
 from shared.person_changes import PersonChange, PersonErased
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Peer:
             self._secret = None
             response = await self._send(method, path, headers or {}, request)
         if response.is_success:
-            return response.json()
+            return response.json() if response.content else None
         raise self._error_of(response)
 
     async def _send(
@@ -178,7 +178,31 @@ class AdaptingPeer(TrainingPeer):
 
     name = "the re-ID service that trains"
 
-    async def newest(self, limit: int, cursor: str | None) -> Page[Job]:
-        """Its jobs."""
-        query = _present({"limit": limit, "cursor": cursor})
-        return Page[Job].model_validate(await self._ask("GET", "/v1/jobs", params=query))
+
+class StudioPeer(TrainingPeer):
+    """The synthetic service that trains, and keeps the data sets."""
+
+    name = "the synthetic service that trains"
+    jobs = frozenset({"style.learn", "images.generate"})
+
+    async def check(self) -> None:
+        """Raises Unavailable: without PyTorch it has jobs as well, but none of these."""
+        kinds = await self._ask("GET", "/v1/job-kinds")
+        if not self.jobs <= {kind["kind"] for kind in kinds}:
+            raise Unavailable(
+                f"{self.name} is installed without PyTorch, so no style can be learnt: install the"
+                " extra `train` there (pip install -c constraints.txt -e '.[cpu,train]') and start"
+                f" it again, or name another one by STUDIO_URL{self.cure}",
+                code="not_installed",
+            )
+
+    async def classes(self, dataset_id: str) -> list[str]:
+        """Of a data set; of persons they are its cameras. Raises Missing (`unknown_dataset`)."""
+        data = await self._ask("GET", f"/v1/datasets/{dataset_id}")
+        found: list[str] = data["classes"]
+        return found
+
+    async def remove(self, dataset_id: str) -> None:
+        """Nothing happens where there is none."""
+        with suppress(Missing):
+            await self._ask("DELETE", f"/v1/datasets/{dataset_id}")

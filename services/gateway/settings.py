@@ -41,7 +41,8 @@ class GatewaySettings(FloorSettings):
     The rest: offline_after_s: silence after which a live camera is offline. session_s: how long the
     page's sessions last; session_secure: their cookie travels by HTTPS only (set it behind TLS).
     training_footage_bytes: recorded of one camera at most, to train on. training_url: an anomaly
-    service that trains; reid_training_url: a re-ID service that does.
+    service that trains; reid_training_url: a re-ID service that does; studio_url: a
+    synthetic service that does.
     """
 
     model_config = SettingsConfigDict(env_nested_delimiter="__")
@@ -80,6 +81,7 @@ class GatewaySettings(FloorSettings):
     reid_url: str = "http://127.0.0.1:8002"
     training_url: str = "http://127.0.0.1:8001"
     reid_training_url: str = "http://127.0.0.1:8002"
+    studio_url: str = "http://127.0.0.1:8003"
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -50,6 +50,7 @@ DECIDED_BY_COMPOSE = {
     "REID_URL",
     "TRAINING_URL",
     "REID_TRAINING_URL",
+    "STUDIO_URL",
 }
 
 
@@ -166,6 +167,9 @@ def test_the_re_id_trainer_shares_models_and_database_with_those_that_embed(serv
     assert trainer["build"]["args"] == {"SERVICE": "reid", "ACCELERATOR": "cpu,train"}
     assert set(trainer["environment"]) >= OF_TRAINING
     assert gateway["environment"]["REID_TRAINING_URL"] == "http://reid-trainer:8000"
+    assert gateway["environment"]["STUDIO_URL"] == "http://studio:8000"
+    for setting in ("BLOBS_FOLDER", "MIN_QUALITY"):
+        assert trainer["environment"][setting] == reid["environment"][setting]
     assert trainer["environment"]["DATABASE_URL"] == reid["environment"]["DATABASE_URL"]
     assert [_writes_models(one) for one in (trainer, reid)] == [True, False]
 

@@ -1,24 +1,25 @@
-"""Trainings under way -> recordings ended, jobs asked for and watched, footage forgotten"""
+"""What is done by jobs of other services -> asked for, watched, stopped, brought to its end"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from services.gateway.core.training import UNDER_WAY, TrainingState
-from services.gateway.store import trainings
-from services.gateway.store.cameras import camera_of
-from services.gateway.store.tables import CameraRow, TrainingRow
+from services.gateway.store.adaptation_tables import AdaptationRow
+from services.gateway.store.tables import TrainingRow
 from shared.clock import now_us
 from shared.errors import Conflict, Invalid, Missing, Overloaded, Unavailable
 from shared.jobs import JobState
 from shared.patience import OUTAGES
-from shared.recorded_clip import footage_of
 
 if TYPE_CHECKING:
-    from shared.blobs import BlobStore
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from shared.database import Database
     from shared.health import Vital
     from shared.jobs_api import Job
@@ -26,21 +27,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-JOB_KIND = "camera.train"
-
-ENDS = {
-    JobState.SUCCEEDED: TrainingState.SUCCEEDED,
-    JobState.FAILED: TrainingState.FAILED,
-    JobState.CANCELLED: TrainingState.CANCELLED,
-}
+Row = TypeVar("Row", TrainingRow, AdaptationRow)
 
 
 class Jobs(Protocol):
-    """Where trainings are done. All methods raise Unavailable where it is away."""
+    """Where they are done. All methods raise Unavailable where it is away."""
 
     async def create(self, kind: str, params: dict[str, Any], key: str) -> Job:
-        """Raises Invalid for parameters that it does not take, Conflict for the key of another
-        job."""
+        """Raises Invalid for parameters that it does not take, Missing for a kind that it does not
+        know, Conflict for the key of another job."""
         ...
 
     async def get(self, job_id: str) -> Job:
@@ -52,14 +47,17 @@ class Jobs(Protocol):
         ...
 
 
-class TrainingConductor:
-    """Leads each training to its end. Runs under a lease, one for all gateways; whatever it does
-    may be done twice."""
+class Conductor(ABC, Generic[Row]):
+    """Leads each row to its end. Runs under a lease, one for all gateways; whatever it does may be
+    done twice.
 
-    def __init__(self, database: Database, blobs: BlobStore, jobs: Jobs, vital: Vital) -> None:
+    seen_by: the columns that tell what became of a row since it was read.
+    """
+
+    seen_by: tuple[str, ...] = ("state",)
+
+    def __init__(self, database: Database, vital: Vital) -> None:
         self._database = database
-        self._blobs = blobs
-        self._jobs = jobs
         self._vital = vital
 
     async def run(self, _: Lease, *, every_s: float = 1.0) -> None:
@@ -73,72 +71,77 @@ class TrainingConductor:
             await asyncio.sleep(every_s)
 
     async def tick(self) -> None:
-        """One look at all trainings."""
+        """One look at all that is under way."""
         async with self._database.reading() as session:
-            rows = await trainings.in_state(session, *UNDER_WAY)
+            rows = await self._under_way(session)
         for row in rows:
             try:
                 await self._lead(row)
             except (Unavailable, Overloaded) as error:
-                # Where training is away, cameras are watched all the same.
+                # Where the jobs' service is away, everything else goes on all the same.
                 await self._change(row, note=f"waits: {error}"[:256])
 
-    async def _lead(self, row: TrainingRow) -> None:
-        if row.state == TrainingState.TRAINING:
-            await self._watch(row)
-        elif row.stop_reason is not None:
-            await self._end(row, TrainingState.CANCELLED, error=row.stop_reason)
-        elif row.state == TrainingState.RECORDED:
-            await self._ask(row)
-        elif row.deadline_us <= now_us():
-            told = f"only {row.frames} of {row.frames_wanted} normal frames came in time"
-            await self._end(row, TrainingState.FAILED, error=told)
+    @abstractmethod
+    async def _under_way(self, session: AsyncSession) -> Sequence[Row]:
+        """The oldest first."""
 
-    async def _ask(self, row: TrainingRow) -> None:
-        async with self._database.reading() as session:
-            camera_row = await session.get_one(CameraRow, row.camera_id)
-        params = {
-            "camera_id": row.camera_id,
-            "footage": footage_of(row.camera_id, row.id),
-            "fps": row.fps,
-            "unwatched": [polygon.model_dump() for polygon in camera_of(camera_row).unwatched],
-            "steps": row.steps,
-            "learning_rate": row.learning_rate,
-            "activate": row.activate,
-        }
+    @abstractmethod
+    async def _lead(self, row: Row) -> None:
+        """One step. Raises Unavailable where it has to wait."""
+
+    @abstractmethod
+    async def _hear(self, row: Row, job: Job) -> None:
+        """Its job is under way."""
+
+    @abstractmethod
+    async def _conclude(self, row: Row, job: Job) -> None:
+        """Its job is over."""
+
+    @abstractmethod
+    async def _clear(self, row: Row) -> None:
+        """Deletes what was kept for it alone; again, after a crash. Raises Unavailable."""
+
+    async def _ask(
+        self, jobs: Jobs, row: Row, kind: str, params: dict[str, Any], key: str
+    ) -> Job | None:
+        """The job of this key, whoever has asked for it first; None where it is refused, which is
+        the row's end."""
         try:
-            job = await self._jobs.create(JOB_KIND, params, key=row.id)
-        except (Invalid, Conflict) as error:
-            await self._end(row, TrainingState.FAILED, error=str(error))
-            return
-        await self._change(row, state=TrainingState.TRAINING, job_id=job.id, note="")
+            return await jobs.create(kind, params, key)
+        except (Invalid, Missing, Conflict) as error:
+            await self._fail(row, str(error))
+            return None
 
-    async def _watch(self, row: TrainingRow) -> None:
+    async def _watch(self, jobs: Jobs, row: Row) -> None:
         job_id = str(row.job_id)
         try:
-            job = await self._jobs.get(job_id)
+            job = await jobs.get(job_id)
             if row.stop_reason is not None and not job.state.is_final:
-                job = await self._jobs.cancel(job_id)
+                job = await jobs.cancel(job_id)
         except Missing:
-            await self._end(row, TrainingState.FAILED, error=f"its job {job_id} is gone")
+            await self._fail(row, f"its job {job_id} is gone")
             return
         if job.state.is_final:
-            error = job.error or row.stop_reason
-            await self._end(row, ENDS[job.state], result=job.result, error=error)
+            await self._conclude(row, job)
         else:
-            await self._change(row, progress=job.progress, note=job.note)
+            await self._hear(row, job)
 
-    async def _end(self, row: TrainingRow, state: TrainingState, **columns: Any) -> None:
-        """The footage goes first: a crash in between deletes it once more."""
-        await self._blobs.delete(footage_of(row.camera_id, row.id))
-        columns |= {"state": state, "finished_us": now_us(), "note": ""}
+    async def _fail(self, row: Row, error: str) -> None:
+        await self._end(row, JobState.FAILED, error=error)
+
+    async def _end(self, row: Row, state: JobState, **columns: Any) -> None:
+        await self._clear(row)
+        columns |= {"state": state.value, "finished_us": now_us(), "note": ""}
         await self._change(row, **columns)
-        log.info("training_ended", training_id=row.id, camera_id=row.camera_id, state=state)
+        log.info("ended", table=row.__tablename__, id=row.id, state=state)
 
-    async def _change(self, row: TrainingRow, **columns: Any) -> None:
-        """Of what is still in the state in which it was seen."""
+    async def _change(self, row: Row, **columns: Any) -> None:
+        """Of what is still as it was seen."""
         async with self._database.writing() as session:
-            current = await session.get(TrainingRow, row.id, with_for_update=True)
-            if current is not None and current.state == row.state:
+            current = await session.get(type(row), row.id, with_for_update=True)
+            if current is not None and self._seen(current) == self._seen(row):
                 for name, value in columns.items():
                     setattr(current, name, value)
+
+    def _seen(self, row: Row) -> tuple[Any, ...]:
+        return tuple(getattr(row, name) for name in self.seen_by)

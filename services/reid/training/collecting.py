@@ -14,6 +14,7 @@ import asyncio
 import shutil
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -72,11 +73,11 @@ def collect(params: CollectingParams, context: JobContext) -> dict[str, Any]:
     settings = ReidSettings()
     folder = settings.datasets_folder / context.job_id
     if not folder.is_dir():
-        context.report(0, 1, "reads and verifies the data set of labelled people")
-        collection = _collection(params, settings, context)
         draft = folder.with_name(f".new-{folder.name}")
         shutil.rmtree(draft, ignore_errors=True)  # of a process that died while it wrote
+        context.report(0, 1, "reads and verifies the data set of labelled people")
         try:
+            collection = _collection(params, settings, context)
             _write(collection, draft, context)
             draft.rename(folder)
         except OSError as error:
@@ -101,9 +102,8 @@ def _collection(
     for camera_id in (name for name, number in numbers.items() if number not in taken):
         context.report(0, 1, f"reads crops of camera {camera_id}")
         context.checkpoint()
-        seen[camera_id] = patiently(
-            lambda camera_id=camera_id: asyncio.run(_seen(camera_id, params, settings)), context
-        )
+        read = partial(_read, camera_id, params, settings)
+        seen[camera_id] = patiently(read, context)
         _check_enough(camera_id, len(seen[camera_id]))
     return Collection(parent, labelled, numbers, seen)
 
@@ -117,6 +117,10 @@ def _numbers(asked: Sequence[str], taken: set[int]) -> dict[str, int]:
         numbers[name] = own.get(name, free)
         free += name not in own
     return numbers
+
+
+def _read(camera_id: str, params: CollectingParams, settings: ReidSettings) -> list[Pixels]:
+    return asyncio.run(_seen(camera_id, params, settings))
 
 
 async def _seen(camera_id: str, params: CollectingParams, settings: ReidSettings) -> list[Pixels]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from sqlalchemy import select
 
@@ -26,15 +28,35 @@ class Trainer:
         self.database = database
         self.jobs = JobQueue("reid", database, JobRow, bus, KINDS)
 
-    async def say(self, job_id: str, **columns) -> None:
-        async with self.database.writing() as session:
-            job = await session.get(JobRow, job_id)
-            for name, value in columns.items():
-                setattr(job, name, value)
+    async def only(self, kind: str) -> JobRow:
+        """The job of a kind, as soon as it was asked for."""
+        return await only_job(self.jobs, kind)
 
-    async def win(self, job_id: str) -> None:
+    async def say(self, kind: str, **columns) -> None:
+        await say(self.database, JobRow, (await self.only(kind)).id, **columns)
+
+    async def win(self) -> None:
         result = {"better": True, "activated": True, "base": "msp-cnn", "model": "msp-cnn-own-1"}
-        await self.say(job_id, state=JobState.SUCCEEDED, result=result, finished_us=now_us())
+        await self.say("reid.train", state=JobState.SUCCEEDED, result=result)
+
+
+async def only_job(jobs: JobQueue, kind: str):
+    async with asyncio.timeout(20):
+        while not (found := await jobs.newest(10, None, kind)):
+            await asyncio.sleep(0.02)
+    (job,) = found
+    return job
+
+
+async def say(database, table, job_id: str, **columns) -> None:
+    """What a job's process would: its end comes with its time."""
+    state = columns.get("state")
+    if state is not None and state.is_final:
+        columns["finished_us"] = now_us()
+    async with database.writing() as session:
+        job = await session.get(table, job_id)
+        for name, value in columns.items():
+            setattr(job, name, value)
 
 
 @pytest.fixture
@@ -66,11 +88,11 @@ async def test_one_call_begins_it_is_watched_and_recorded_with_its_purpose(gatew
     assert answer.status_code == 202, answer.text
     begun, where = answer.json(), answer.headers["location"]
     assert (begun["kind"], begun["state"]) == ("train", "queued")
-    (job,) = await trainer.jobs.newest(10, None)
-    assert (job.kind, job.params["epochs"], job.params["made"]) == ("reid.train", 3, ASKED["made"])
-    await trainer.say(job.id, state=JobState.RUNNING, progress=0.4, note="epoch 2/3")
-    watched = (await gateway.api.get(where)).json()
-    assert (watched["progress"], watched["note"]) == (0.4, "epoch 2/3")
+    job = await trainer.only("reid.train")
+    assert (job.params["epochs"], job.params["made"]) == (3, ASKED["made"])
+    await trainer.say("reid.train", state=JobState.RUNNING, progress=0.4, note="epoch 2/3")
+    watched = await gateway.until(where, lambda one: one["note"] == "train: epoch 2/3")
+    assert (watched["progress"], watched["state"]) == (0.4, "running")
     again = await gateway.api.post(URL, json=ASKED, headers={"Idempotency-Key": "k"})
     assert again.json()["id"] == begun["id"]
     other = await gateway.api.post(
@@ -85,8 +107,13 @@ async def test_one_call_begins_it_is_watched_and_recorded_with_its_purpose(gatew
 
 async def test_it_is_cancelled(gateway, trainer):
     where = (await gateway.api.post(URL, json=ASKED)).headers["location"]
+    await trainer.only("reid.train")
     answer = await gateway.api.delete(where)
-    assert (answer.status_code, answer.json()["state"]) == (202, "cancelled")
+    assert (answer.status_code, answer.json()["cancel_requested"]) == (202, True)
+    ended = await gateway.until(where, lambda one: one["finished_at"])
+    assert ended["state"] == "cancelled"
+    assert ended["error"].startswith("cancelled by ")
+    assert (await trainer.only("reid.train")).state == "cancelled"
 
 
 async def test_the_model_of_before_comes_back_by_a_switch_of_the_gallery(gateway, trainer):
@@ -94,16 +121,21 @@ async def test_the_model_of_before_comes_back_by_a_switch_of_the_gallery(gateway
     why = {"purpose": "confuses uniforms"}
     early = await gateway.api.post(f"{where}/rollback", json=why)
     assert (early.status_code, early.json()["code"]) == (409, "nothing_to_roll_back")
-    await trainer.win(where.rpartition("/")[2])
+    await trainer.win()
+    won = await gateway.until(where, lambda one: one["finished_at"])
+    assert (won["state"], won["result"]["model"]) == ("succeeded", "msp-cnn-own-1")
     activations = ActivationMap(gateway.city.bus.redis, "reid")
     await activations.activate(gateway.city.bus, "msp-cnn-own-1")
     answer = await gateway.api.post(f"{where}/rollback", json=why)
     assert answer.status_code == 202, answer.text
     assert (answer.json()["kind"], answer.json()["asked"]) == ("switch", {"model": "msp-cnn"})
-    job = await trainer.jobs.get(answer.json()["id"])
-    assert job.kind == "reid.switch"
+    assert (await trainer.only("reid.switch")).params == {"model": "msp-cnn"}
     assert (await audited(gateway))[-1].purpose == "confuses uniforms"
     assert await activations.read() == {"*": "msp-cnn-own-1"}, "no space was verified yet"
+    listed = (await gateway.api.get(URL, params={"limit": 1})).json()
+    assert [one["kind"] for one in listed["items"]] == ["switch"]
+    earlier = (await gateway.api.get(URL, params={"cursor": listed["next_cursor"]})).json()
+    assert [one["result"] for one in earlier["items"]] == [won["result"]]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +144,7 @@ async def test_the_model_of_before_comes_back_by_a_switch_of_the_gallery(gateway
 async def test_what_makes_no_sense_is_refused_before_a_job_is_made(gateway, trainer, wrong):
     assert (await gateway.api.post(URL, json=ASKED | wrong)).status_code == 422
     assert await trainer.jobs.newest(10, None) == []
+    assert (await gateway.api.get(URL)).json()["items"] == []
 
 
 async def test_who_is_no_admin_may_not_change_what_everybody_is_recognised_by(gateway):
