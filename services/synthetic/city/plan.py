@@ -7,6 +7,23 @@ from dataclasses import dataclass
 from shared.errors import Fault, Invalid
 
 MOST_CAMERAS = 8
+SEEDS = 2**63
+"""So many there are, from 0."""
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "seed": (0, SEEDS - 1),
+    "scenery_seed": (0, SEEDS - 1),
+    "duration_s": (0.1, 86_400),
+    "fps": (0.5, 60),
+    "cameras": (1, MOST_CAMERAS),
+    "width": (64, 1280),
+    "height": (48, 720),
+    "people_per_minute": (0, 120),
+    "lookalikes": (0, 1),
+    "first_anomaly_by_s": (5, 86_400),
+    "anomaly_every_s": (1, 86_400),
+}
+"""Of a plan's fields, both within."""
 
 
 @dataclass(frozen=True)
@@ -37,22 +54,9 @@ class CityPlan:
     shadows: bool = True
 
     def __post_init__(self) -> None:
-        bounds: dict[str, tuple[float, float]] = {
-            "seed": (0, 2**63),
-            "scenery_seed": (0, 2**63),
-            "duration_s": (0.1, 86_400),
-            "fps": (0.5, 60),
-            "cameras": (1, MOST_CAMERAS),
-            "width": (64, 1280),
-            "height": (48, 720),
-            "people_per_minute": (0, 120),
-            "lookalikes": (0, 1),
-            "first_anomaly_by_s": (5, 86_400),
-            "anomaly_every_s": (1, 86_400),
-        }
         faults = tuple(
             Fault(field, "out_of_bounds", f"must be from {low:g} to {high:g}")
-            for field, (low, high) in bounds.items()
+            for field, (low, high) in BOUNDS.items()
             if not low <= getattr(self, field) <= high
         )
         if faults:

@@ -11,6 +11,7 @@ import numpy as np
 
 from services.synthetic.city.city import City
 from services.synthetic.city.layouts.folder import close
+from services.synthetic.city.plan import SEEDS
 from shared.errors import Fault, Invalid
 from shared.images import encode_jpeg
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 TEST_SEED_STEP = 1_000_003
 """Added to the plan's seed for the test clips: other people on the same streets."""
 
+MOST_FRAMES = 1000
+"""Of a clip: its files have three digits."""
+
 
 def write_clips(order: Order) -> Manifest | None:
     """`Train/CLIP/FFF.jpg` without anomalies, `Test/CLIP/FFF.jpg` with them, and
@@ -36,12 +40,12 @@ def write_clips(order: Order) -> Manifest | None:
         plan,
         anomalies=True,
         anomaly_every_s=settings.test_anomaly_every_s,
-        seed=plan.seed + TEST_SEED_STEP,
+        seed=(plan.seed + TEST_SEED_STEP) % SEEDS,
         duration_s=settings.test_s,
     )
     per_clip = round(settings.clip_s * plan.fps)
-    if not 1 <= per_clip <= min(train.frames, test.frames, 1000):
-        bound = min(train.frames, test.frames, 1000) / plan.fps
+    if not 1 <= per_clip <= min(train.frames, test.frames, MOST_FRAMES):
+        bound = min(train.frames, test.frames, MOST_FRAMES) / plan.fps
         fault = Fault("clip_s", "out_of_bounds", f"must give 1 frame, and be at most {bound:g}")
         raise Invalid("the clips do not fit the footage", faults=(fault,))
     counts = {"train_clips": 0, "train_frames": 0, "test_clips": 0, "test_frames": 0}
