@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.synthetic.learning import DatasetId, ModelName
+from services.synthetic.learning import DatasetId, ModelName, Seed
 from shared.jobs import JobContext, JobKind
 from shared.made_data import LabelPolicy
 
@@ -30,7 +30,7 @@ class GenerationParams(BaseModel):
     model: ModelName
     n: Annotated[int, Field(ge=1, le=100_000)]
     name: Annotated[str, Field(min_length=1, max_length=128)]
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     dataset_id: DatasetId | None = None
     targets: Annotated[tuple[CameraClass, ...], Field(max_length=64)] = ()
     label_policy: LabelPolicy | None = None

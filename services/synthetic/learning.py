@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from shared.jobs import JobContext, JobKind
 
@@ -18,6 +18,16 @@ NOT_INSTALLED = (
 
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 DatasetId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("a class is named once")
+    return names
+
+
+Classes = Annotated[tuple[str, ...], AfterValidator(_each_once)]
 
 
 class LearningParams(BaseModel):
@@ -39,7 +49,7 @@ class LearningParams(BaseModel):
     steps: Annotated[int, Field(ge=1, le=1_000_000)] = 2000
     batch: Annotated[int, Field(ge=2, le=1024)] = 32
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     licence: Annotated[str, Field(min_length=1, max_length=256)] = "research use"
 
 
@@ -47,7 +57,7 @@ class TrainingParams(LearningParams):
     """system: one of `GET /v1/systems`. classes: whose pictures are learnt from; none: all."""
 
     system: str
-    classes: tuple[str, ...] = ()
+    classes: Classes = ()
 
 
 class StyleParams(LearningParams):
@@ -55,7 +65,7 @@ class StyleParams(LearningParams):
     stargan learns all cameras in one network, the others one pair, from the first to the second."""
 
     system: Literal["stargan", "camstyle", "ptgan", "spgan"] = "stargan"
-    cameras: tuple[str, ...] = ()
+    cameras: Classes = ()
 
     def training(self) -> TrainingParams:
         told = self.model_dump(exclude={"cameras"})

@@ -75,6 +75,8 @@ REFUSED = [
     ({"classes": ["a"], "system": "stargan"}, 422, "too_few_classes"),
     ({"model": "../tiny"}, 422, "malformed"),
     ({"steps": 0}, 422, "malformed"),
+    ({"classes": ["a", "a"]}, 422, "malformed"),
+    ({"seed": 2**63}, 422, "malformed"),
 ]
 
 
@@ -93,6 +95,7 @@ async def test_a_style_takes_a_translator_and_two_cameras(studio, dataset):
         ({"system": "gan"}, "malformed"),
         ({"cameras": ["a"]}, "too_few_classes"),
         ({"cameras": ["a", "z"]}, "unknown_class"),
+        ({"cameras": ["a", "a"]}, "malformed"),
     ):
         refused = await studio.api.post("/v1/styles", json=asked | changes)
         assert (refused.status_code, refused.json()["code"]) == (422, code)
@@ -107,6 +110,7 @@ async def test_a_generation_needs_a_model_that_makes_images(studio):
         {"n": 10**9},
         {"label_policy": "lsr"},
         {"epsilon": 0.1},
+        {"seed": 2**63},
         {"extractor": "m"},
     ):
         refused = await studio.api.post("/v1/generations", json=asked | changes)
