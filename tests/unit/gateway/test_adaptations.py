@@ -11,7 +11,7 @@ from services.gateway.store.tables import AuditRow
 from services.reid.gallery.schema import MIGRATIONS as REID_MIGRATIONS
 from services.reid.gallery.tables import JobRow
 from services.reid.retraining import KINDS, NOT_INSTALLED
-from shared.clock import now_us
+from shared.clock import SECOND_US, now_us
 from shared.database import Database, migrate_once
 from shared.jobs import JobQueue, JobState
 from shared.model_store import ActivationMap
@@ -40,19 +40,22 @@ class Trainer:
         await self.say("reid.train", state=JobState.SUCCEEDED, result=result)
 
 
-async def only_job(jobs: JobQueue, kind: str):
+async def only_job(jobs: JobQueue, kind: str, since: str = ""):
+    """since: an id; jobs from before are not meant."""
     async with asyncio.timeout(20):
-        while not (found := await jobs.newest(10, None, kind)):
+        while not (found := [job for job in await jobs.newest(9, None, kind) if job.id > since]):
             await asyncio.sleep(0.02)
     (job,) = found
     return job
 
 
 async def say(database, table, job_id: str, **columns) -> None:
-    """What a job's process would: its end comes with its time."""
+    """What a job's process would: its lease, or its end, come with its state."""
     state = columns.get("state")
     if state is not None and state.is_final:
         columns["finished_us"] = now_us()
+    elif state is JobState.RUNNING:
+        columns["lease_expires_us"] = now_us() + 3600 * SECOND_US
     async with database.writing() as session:
         job = await session.get(table, job_id)
         for name, value in columns.items():

@@ -18,7 +18,7 @@ from services.gateway.core.training import TrainingState
 from services.gateway.store.tables import TrainingRow
 from shared import jobs_api
 from shared.auth import KeyDirectory
-from shared.clock import now_us
+from shared.clock import SECOND_US, now_us
 from shared.database import Database, migrate_once
 from shared.images import decode, encode_jpeg
 from shared.jobs import JobQueue, JobState
@@ -213,7 +213,7 @@ async def test_a_recording_is_cancelled_and_deleted(gateway, gate, trainer):
 
 async def test_cancelling_stops_the_job(gateway, gate, trainer):
     url = await recorded(gateway, gate)
-    await trainer.say(state=JobState.RUNNING)
+    await trainer.say(state=JobState.RUNNING, lease_expires_us=now_us() + 3600 * SECOND_US)
     await gateway.api.delete(url)
     async with asyncio.timeout(10):
         while not (await trainer.only()).cancel_requested:
