@@ -68,7 +68,8 @@ def draw_pairs(
     rng: torch.Generator,
 ) -> Pairs:
     """For every anchor of the batch one positive and some negatives of its own source: people of
-    two different sources are told apart by their cameras alone, which teaches nothing.
+    two different sources are told apart by their cameras alone, which teaches nothing. The anchors
+    come in any order: the first few, which the low-level loss compares, are of several people.
 
     similarity: (B, B) cosine of the features, which `nearest` negatives are chosen by.
     """
@@ -78,6 +79,7 @@ def draw_pairs(
     negatives = ~same & (sources[:, None] == sources[None, :])
     count = settings.negatives_per_anchor
     anchors = torch.nonzero(positives.any(1) & (negatives.sum(1) >= count)).flatten()
+    anchors = anchors[torch.randperm(len(anchors), generator=rng)]
     chance = torch.rand((size, size), generator=rng)
     wanted = similarity if settings.negatives == "nearest" else chance
     positive = chance.masked_fill(~positives, -1.0)[anchors].argmax(1, keepdim=True)

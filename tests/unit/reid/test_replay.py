@@ -15,7 +15,8 @@ from services.reid.training.replay.footage import Look, Seen, clips
 from services.reid.training.replay.gallery import replayed
 from services.reid.training.replay.report import report
 from services.reid.training.replay.tracklets import Teller
-from services.reid.training.replay.wildtrack import Annotation, Dressing, _as_covered
+from services.reid.training.replay.wildtrack import Annotation, Dressing, _as_covered, looks
+from shared.images import encode_jpeg
 from shared.messages import Box
 from tests.unit.reid.fakes import OneModelStore
 
@@ -89,6 +90,22 @@ def test_nobody_is_seen_in_a_view_for_which_they_have_no_clothes(tmp_path):
     assert {view for _, view in dressing.crops} == {0, 1}
     for (_, view), worn in dressing.crops.items():
         assert {crop.camera for crop in worn} == {1 if view == 0 else 4}
+
+
+def test_boxes_are_found_as_a_detector_finds_them_unless_told_otherwise(tmp_path):
+    path = tmp_path / "crop.jpg"
+    path.write_bytes(encode_jpeg(np.zeros((128, 64, 3), np.uint8), 90))
+    box = Box(x=500, y=300, width=50, height=120)
+    annotations = [Annotation(5 * n, 7, 0, box) for n in range(200)]
+    dressing = Dressing.of(annotations, [Crop(path, 1, 1)], seed=0, most=1)
+
+    def boxes(**how):
+        return [look.seen[0].box for look in looks(annotations, dressing, covered=True, **how)]
+
+    assert set(boxes(error=0.0)) == {box}
+    feet = np.array([found.y + found.height - 420 for found in boxes()]) / 120
+    assert 0.04 < feet.std() < 0.06
+    assert boxes(seed=1) == boxes(seed=1) != boxes(seed=2)
 
 
 @pytest.mark.data

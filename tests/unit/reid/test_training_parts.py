@@ -41,6 +41,16 @@ def test_pairs_are_one_positive_to_two_negatives_of_the_same_source(negatives):
     assert not (pairs.left == pairs.right).any()
 
 
+def test_the_first_pairs_are_of_several_people():
+    """The low-level loss compares but those of the first few anchors."""
+    people, sources = torch.arange(8).repeat_interleave(4), torch.zeros(32, dtype=torch.long)
+    settings = TrainingSettings()
+    pairs = draw_pairs(torch.eye(32), people, sources, settings, torch.Generator().manual_seed(1))
+    first = settings.low_level_anchors * (1 + settings.negatives_per_anchor)
+    assert len(people[pairs.left[:first]].unique()) > 1
+    assert sorted(pairs.left.unique().tolist()) == list(range(32))
+
+
 def test_the_nearest_negatives_are_the_most_alike():
     people, sources = torch.arange(6).repeat_interleave(2), torch.zeros(12, dtype=torch.long)
     similarity = torch.rand((12, 12), generator=torch.Generator().manual_seed(0))

@@ -52,7 +52,11 @@ def wildtrack_command(
     people: Annotated[int, typer.Option(help="At most.")] = wildtrack.MOST_PEOPLE,
     seconds: Annotated[float, typer.Option(help="Of the footage's 200.")] = 200.0,
     covered: Annotated[bool, typer.Option(help="Who stands nearer hides others.")] = True,
-    seed: Annotated[int, typer.Option(help="Who wears what.")] = 0,
+    box_error: Annotated[
+        float,
+        typer.Option(help="Of a detector, at each edge, in the box's sides; 0: as annotated."),
+    ] = wildtrack.ERROR,
+    seed: Annotated[int, typer.Option(help="Who wears what, and what a detector misses.")] = 0,
     model: Model = "msp-cnn",
     models: Models = Path("models"),
     gate: Gated = True,
@@ -65,7 +69,7 @@ def wildtrack_command(
     lists = ("train",) if split == "train" else ("query", "gallery")
     worn = [crop for name in lists for crop in of_market_list(crops, name)]
     dressing = wildtrack.Dressing.of(annotations, worn, seed, people)
-    looks = wildtrack.looks(annotations, dressing, covered=covered)
+    looks = wildtrack.looks(annotations, dressing, covered=covered, error=box_error, seed=seed)
     _replay(looks, model, models, gate, places, as_json)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -95,11 +95,18 @@ def _annotation(line: dict[str, str]) -> Annotation:
 
 
 def looks(
-    annotations: Sequence[Annotation], dressing: Dressing, *, covered: bool
+    annotations: Sequence[Annotation],
+    dressing: Dressing,
+    *,
+    covered: bool,
+    error: float = ERROR,
+    seed: int = 0,
 ) -> Iterator[Look]:
     """All dressed people, moment by moment. covered: who stands nearer hides those behind, in the
-    crop too."""
+    crop too. error: of a detector, as in ERROR; 0 gives the boxes as they are annotated. seed: of
+    these errors."""
     worn = _worn(annotations, dressing)
+    rng = np.random.default_rng(seed)
     views = sorted({view for _, view in dressing.crops})
     moments: dict[int, dict[int, list[Annotation]]] = defaultdict(lambda: defaultdict(list))
     for it in annotations:
@@ -110,14 +117,15 @@ def looks(
             seen = [Seen(it.person, it.box, _pixels(worn[it])) for it in moments[frame][view]]
             if covered:
                 seen = [_as_covered(one, seen) for one in seen]
-            yield Look(f"view-{view}", frame / FRAMES_A_SECOND, SIZE, tuple(seen))
+            found = (replace(one, box=_found(one.box, error, rng)) for one in seen)
+            yield Look(f"view-{view}", frame / FRAMES_A_SECOND, SIZE, tuple(found))
 
 
-def _found(box: Box, rng: np.random.Generator) -> Box:
+def _found(box: Box, error: float, rng: np.random.Generator) -> Box:
     """As a detector finds it. The annotated boxes are cylinders projected from a map: their feet
     agree between views as no detector's do."""
-    left, right = rng.normal(0.0, ERROR * box.width, 2)
-    top, bottom = rng.normal(0.0, ERROR * box.height, 2)
+    left, right = rng.normal(0.0, error * box.width, 2)
+    top, bottom = rng.normal(0.0, error * box.height, 2)
     return Box(
         x=box.x + left,
         y=box.y + top,
