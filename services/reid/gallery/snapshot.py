@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from io import BufferedReader
 
+    from faiss import IndexScalarQuantizer
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
@@ -114,6 +115,17 @@ def read_snapshot(path: Path, model_digest: str) -> tuple[GalleryIndex, int]:
         }
         into["vectors"] = vectors_in(vectors).reshape(-1).view(np.uint8)
         _read(file, [into[name] for name in head["sizes"]], head["checksums"], path.name)
+    try:
+        return _index_of(head, into, vectors), int(head["revision"])
+    except ValueError as error:
+        # Its bytes are those that were written: they were wrong when they were.
+        raise Corrupt(f"{path.name}: {error}", code="snapshot_corrupt") from error
+
+
+def _index_of(
+    head: dict[str, Any], into: dict[str, Bytes], vectors: IndexScalarQuantizer
+) -> GalleryIndex:
+    """into: the sections by their names. Raises ValueError for one of another size."""
     names = bytes(into["names"]).decode().split("\n")
     columns = Columns(
         {name: into[name].view(np.int64) for name in NUMBERS},
@@ -127,8 +139,10 @@ def read_snapshot(path: Path, model_digest: str) -> tuple[GalleryIndex, int]:
             into["mean"].view(np.float32),
             None if projection is None else projection.view(np.float32).reshape(DIMENSIONS, -1),
         )
-    codes = into["codes"].reshape(head["count"], -1) if "codes" in into else None
-    return GalleryIndex.of(columns, vectors, coder, codes), int(head["revision"])
+    # Of nobody's codes nothing tells how wide they were.
+    coded = "codes" in into and head["count"] > 0
+    codes = into["codes"].reshape(head["count"], -1) if coded else None
+    return GalleryIndex.of(columns, vectors, coder, codes)
 
 
 def _head(file: BufferedReader, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from services.reid.gallery.codes import Coder
+from services.reid.gallery.faiss_gallery import FaissGallery
 from services.reid.gallery.gallery import OPEN, Filter, Mode
 from services.reid.gallery.index import CANDIDATES, SMALL, GalleryIndex
 from services.reid.gallery.snapshot import MAGIC, Picture, read_snapshot, write_snapshot
@@ -169,6 +170,19 @@ def test_a_snapshot_gives_the_same_index_back(tmp_path, count, learnt):
     assert again.search(QUERY, 5) == index.search(QUERY, 5)
 
 
+async def test_a_gallery_that_has_forgotten_everybody_starts_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("services.reid.gallery.index.SMALL", 50)
+    gallery = FaissGallery(tmp_path, DIGEST)
+    await gallery.put(batch(60), 60)
+    await gallery.forget(range(1, 61), 120)
+    await gallery.save()
+    again = FaissGallery(tmp_path, DIGEST)
+    await again.open(120)
+    assert (again.source, again.revision, await again.count()) == ("snapshot", 120, 0)
+    await again.put(batch(60, first=61), 180)
+    assert len((await again.search(QUERY, 10, mode=Mode.FAST)).hits) == 10
+
+
 @pytest.fixture
 def snapshot(tmp_path):
     index = GalleryIndex()
@@ -191,6 +205,17 @@ def test_any_flipped_bit_is_found(snapshot):
 @pytest.mark.parametrize("kept", [0, 5, 20, 100, 3000, -1])
 def test_a_torn_snapshot_is_refused(snapshot, kept):
     snapshot.write_bytes(snapshot.read_bytes()[:kept])
+    with pytest.raises(Corrupt):
+        read_snapshot(snapshot, DIGEST)
+
+
+@pytest.mark.parametrize("section", ["starts", "codes", "mean"])
+def test_a_section_of_a_size_that_cannot_be_is_refused(snapshot, section):
+    index = GalleryIndex()
+    index.put(batch(200))
+    picture = Picture.of(index)
+    picture.arrays[section] = np.zeros(7, np.uint8)
+    write_snapshot(snapshot, picture, revision=1, model_digest=DIGEST)
     with pytest.raises(Corrupt):
         read_snapshot(snapshot, DIGEST)
 
