@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.exceptions import WatchError
 
 from shared.durable_file import write_durably
-from shared.errors import Corrupt, Missing
+from shared.errors import Conflict, Corrupt, Missing
 from shared.messages import ModelsActivated, Prior
 from shared.topics import MODELS
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from shared.bus import Bus
+
+CLAIM = ".job"
+"""Beside a card that is to come: who makes the model."""
 
 
 class TensorSpec(BaseModel):
@@ -164,6 +168,52 @@ class ModelStore:
             )
         return homes[name]
 
+    def claim(self, name: str, holder: str) -> None:
+        """Keeps a name of the first folder for one holder, such as a job, until it is released.
+        Whoever holds it already holds it still. A claim alone is no model.
+
+        Raises Conflict (`model_exists`) where there is such a model, or another's claim.
+        """
+        if self._holder(name) == holder:
+            return
+        path = self.folder / name / CLAIM
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("x") as file:
+                file.write(holder)
+        except FileExistsError as error:
+            raise self._claimed(name) from error
+        # Looked at last: whoever stored it meanwhile has released the name by now.
+        if name in self.names:
+            self.release(name, holder)
+            raise _exists(name)
+
+    def release(self, name: str, holder: str) -> None:
+        """Whoever holds the name holds it no more; what another holds is left alone."""
+        if self._holder(name) != holder:
+            return
+        (self.folder / name / CLAIM).unlink(missing_ok=True)
+        with suppress(OSError):  # A model, or half of one, lies there.
+            (self.folder / name).rmdir()
+
+    def raise_if_taken(self, name: str) -> None:
+        """Raises Conflict (`model_exists`) where there is such a model, or somebody's claim."""
+        if name in self.names:
+            raise _exists(name)
+        if self._holder(name) is not None:
+            raise self._claimed(name)
+
+    def _claimed(self, name: str) -> Conflict:
+        return Conflict(
+            f"job {self._holder(name)} makes a model {name!r}: name another", code="model_exists"
+        )
+
+    def _holder(self, name: str) -> str | None:
+        try:
+            return (self.folder / name / CLAIM).read_text()
+        except FileNotFoundError:
+            return None
+
     def save(self, card: ModelCard, onnx: Path) -> StoredModel:
         """Puts a trained file and its card into the first folder, the card last."""
         folder = self.folder / card.name
@@ -173,6 +223,10 @@ class ModelStore:
         text = card.model_dump_json(indent=2) + "\n"
         write_durably(folder / "card.json", text.encode())
         return self.load(card.name)
+
+
+def _exists(name: str) -> Conflict:
+    return Conflict(f"there is a model {name!r} already: name another", code="model_exists")
 
 
 def _read_card(home: Path) -> ModelCard:

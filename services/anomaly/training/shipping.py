@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from services.anomaly.models.stae import StaeReconstruction
@@ -13,7 +15,6 @@ from shared.model_store import ModelCard, ModelStore, StoredModel, TensorSpec, s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from services.anomaly.training.footage import Recording
     from services.anomaly.training.prior import Scoring
@@ -46,20 +47,30 @@ def ship(
     provenance: Provenance,
     held_out: Sequence[Recording],
 ) -> StoredModel:
-    """Exports to `folder`, measures the prior there as serving will see it, writes the card."""
-    folder.mkdir(parents=True, exist_ok=True)
-    settings, file = trainer.settings, folder / FILE
-    sight = settings.sight
-    difference = export(
-        trainer.network,
-        file,
-        channels=sight.channels,
-        frames=settings.frames,
-        side=settings.side,
-    )
+    """Exports the network, measures the prior as serving will see it, puts file and card into
+    `folder`, of a store; what is served there from before is left as it is until then."""
+    settings = trainer.settings
+    with TemporaryDirectory() as beside:
+        file = Path(beside) / FILE
+        difference = export(
+            trainer.network,
+            file,
+            channels=settings.sight.channels,
+            frames=settings.frames,
+            side=settings.side,
+        )
+        draft = _draft(folder.name, trainer, file, difference, provenance)
+        return ModelStore(folder.parent).save(with_prior(draft, file, scoring, held_out), file)
+
+
+def _draft(
+    name: str, trainer: Trainer, file: Path, difference: float, provenance: Provenance
+) -> ModelCard:
+    """Without a prior."""
+    settings, sight = trainer.settings, trainer.settings.sight
     weights = StaeReconstruction(trainer.network).parameters()
-    draft = ModelCard(
-        name=folder.name,
+    return ModelCard(
+        name=name,
         version="1",
         service="anomaly",
         paper=PAPER,
@@ -82,4 +93,3 @@ def ship(
         settings=settings.model_dump(mode="json"),
         **vars(provenance),
     )
-    return ModelStore(folder.parent).save(with_prior(draft, file, scoring, held_out), file)

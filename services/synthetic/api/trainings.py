@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
 
@@ -18,11 +17,7 @@ from services.synthetic.api.orders import (
 )
 from services.synthetic.catalogue import check_data, check_settings, system_of
 from services.synthetic.learning import StyleParams, TrainingParams
-from shared.errors import Conflict
 from shared.jobs_api import WRITES, Job
-
-if TYPE_CHECKING:
-    from shared.model_store import ModelStore
 
 router = APIRouter(prefix="/v1", tags=["synthetic"])
 
@@ -63,12 +58,7 @@ async def _check(request: Request, new: TrainingParams, key: str | None) -> None
     check_settings(system, new.settings)
     data = await asyncio.to_thread(shelf_of(request).get, new.dataset_id)
     check_data(system, data.manifest, new.classes)
-    await asyncio.to_thread(_check_name, new.model, store_of(request))
-
-
-def _check_name(model: str, store: ModelStore) -> None:
-    if model in store.names:
-        raise Conflict(f"there is a model {model!r} already: name another", code="model_exists")
+    await asyncio.to_thread(store_of(request).raise_if_taken, new.model)
 
 
 add_orders(router, "trainings", "system.train")

@@ -26,7 +26,7 @@ from services.synthetic.training.shipping import Provenance, ship
 from services.synthetic.training.trainer import LOG, Trainer
 from shared.data_folder import raise_if_full
 from shared.durable_file import write_durably
-from shared.errors import Conflict, Malformed
+from shared.errors import Malformed
 from shared.made_data import IMAGES, SHEET, MadeData
 from shared.mark import marked
 from shared.model_store import ModelStore
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from services.synthetic.training.registry import Entry
     from shared.jobs import JobContext
 
-RESULT, PLAN, WORK = "result.json", "plan.json", "work"
+RESULT, WORK = "result.json", "work"
 
 TRAINED = 0.95
 """Of the job's progress, when the last step is done."""
@@ -63,12 +63,17 @@ def learn(params: TrainingParams, context: JobContext) -> dict[str, Any]:
         return result
     settings = SyntheticSettings()
     torch.set_num_threads(settings.training_threads)
+    store = ModelStore(*settings.model_folders)
     try:
+        store.claim(params.model, context.job_id)
         result = _learn(params, context, settings)
         write_durably(done, json.dumps(result).encode())
     except OSError as error:
         raise_if_full(error, context.folder)
         raise
+    finally:
+        # One that is stopped may never go on: another may have the name, if it comes first.
+        store.release(params.model, context.job_id)
     shutil.copyfile(context.folder / WORK / LOG, context.folder / LOG)
     shutil.rmtree(context.folder / WORK, ignore_errors=True)
     return result
@@ -77,8 +82,6 @@ def learn(params: TrainingParams, context: JobContext) -> dict[str, Any]:
 def _learn(
     params: TrainingParams, context: JobContext, settings: SyntheticSettings
 ) -> dict[str, Any]:
-    store = ModelStore(*settings.model_folders)
-    _claim_name(params.model, store, context.folder / PLAN)
     context.report(0, 1, "reads the data set and compares its checksums")
     data = MadeData.read(Shelf(settings.datasets_folder).get(params.dataset_id).folder)
     pictures = sized(pictures_of(data, params.classes), params.height, params.width)
@@ -86,6 +89,8 @@ def _learn(
     _train(trainer, pictures, context)
     context.report(TRAINED, 1, "exports the network, and proves that the file does the same")
     context.checkpoint()
+    # Somebody may have removed the claim by hand, and another may have made the model since.
+    ModelStore(*settings.model_folders).claim(params.model, context.job_id)
     stored = ship(trainer, settings.model_folders[0] / params.model, _provenance(params, data))
     return {
         "model": stored.card.name,
@@ -131,18 +136,6 @@ def sized(pictures: Pictures, height: int | None, width: int | None) -> Pictures
     ]
     shape = (*pictures.images.shape[:2], wanted[1], wanted[0])
     return replace(pictures, images=np.stack(resized).reshape(shape).astype(np.uint8))
-
-
-def _claim_name(model: str, store: ModelStore, plan: Path) -> None:
-    """A model is never overwritten by another job; by its own, which began again, it is.
-
-    Raises Conflict (`model_exists`).
-    """
-    if plan.exists():
-        return
-    if model in store.names:
-        raise Conflict(f"there is a model {model!r} already: name another", code="model_exists")
-    write_durably(plan, json.dumps({"model": model}).encode())
 
 
 def _trainer(params: TrainingParams, pictures: Pictures, folder: Path) -> Trainer:

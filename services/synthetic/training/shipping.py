@@ -7,6 +7,8 @@ import logging
 import warnings
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +20,7 @@ from shared.inference import Provider, open_session
 from shared.model_store import ModelCard, ModelStore, StoredModel, TensorSpec, sha256_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import nn
+    from torch import Tensor, nn
 
     from services.synthetic.models.system import System
     from services.synthetic.training.trainer import Trainer
@@ -43,13 +43,21 @@ class Provenance:
 
 
 def ship(trainer: Trainer, folder: Path, provenance: Provenance) -> StoredModel:
-    """Exports to `folder` and writes the card. Raises Corrupt (`export_differs`)."""
-    folder.mkdir(parents=True, exist_ok=True)
-    system, file = trainer.system, folder / f"{trainer.system.NAME}.onnx"
+    """The network's file and its card in `folder`, of a store. What is served there from before is
+    left as it is until the new file has proven equal. Raises Corrupt (`export_differs`)."""
     maker = copy.deepcopy(trainer.maker).eval().cpu()
-    difference = export(system, maker, file)
+    with TemporaryDirectory() as beside:
+        file = Path(beside) / f"{trainer.system.NAME}.onnx"
+        difference = export(trainer.system, maker, file)
+        card = _card(folder.name, trainer, file, difference, provenance)
+        return ModelStore(folder.parent).save(card, file)
+
+
+def _card(
+    name: str, trainer: Trainer, file: Path, difference: float, provenance: Provenance
+) -> ModelCard:
+    system = trainer.system
     inputs = system.example(2, torch.Generator())
-    name, first = next(iter(inputs.items()))
     settings = {
         "system": system.NAME,
         "inputs": list(inputs),
@@ -58,22 +66,17 @@ def ship(trainer: Trainer, folder: Path, provenance: Provenance) -> StoredModel:
         "first": provenance.first,
         "names": list(provenance.classes),
     }
-    card = ModelCard(
-        name=folder.name,
+    return ModelCard(
+        name=name,
         version="1",
         service="synthetic",
         summary=f"{system.NAME}: {' and '.join(inputs)} -> images",
         paper=system.PAPER,
         file=file.name,
         sha256=sha256_of(file),
-        input=TensorSpec(
-            name=name,
-            shape=(-1, *first.shape[1:]),
-            layout="BCHW" if first.ndim == 4 else "BN",
-            colour="gray" if system.settings.channels == 1 else "rgb",
-        ),
+        input=_spec(system, *next(iter(inputs.items()))),
         outputs=(OUTPUT,),
-        parameters=sum(weight.numel() for weight in maker.parameters()),
+        parameters=sum(weight.numel() for weight in trainer.maker.parameters()),
         training_data=provenance.data,
         training_command=provenance.command,
         training_steps=trainer.step,
@@ -87,7 +90,16 @@ def ship(trainer: Trainer, folder: Path, provenance: Provenance) -> StoredModel:
         limits="Its images show nobody and prove nothing.",
         settings=settings,
     )
-    return ModelStore(folder.parent).save(card, file)
+
+
+def _spec(system: System, name: str, first: Tensor) -> TensorSpec:
+    """Of its first input, with an example of it."""
+    return TensorSpec(
+        name=name,
+        shape=(-1, *first.shape[1:]),
+        layout="BCHW" if first.ndim == 4 else "BN",
+        colour="gray" if system.settings.channels == 1 else "rgb",
+    )
 
 
 def export(system: System, maker: nn.Module, file: Path) -> float:

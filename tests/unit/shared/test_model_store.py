@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.errors import Corrupt, Missing
+from shared.errors import Conflict, Corrupt, Missing
 from shared.messages import ModelsActivated
 from shared.model_store import ActivationMap, ModelStore
 from shared.topics import MODELS
@@ -81,6 +81,38 @@ def test_an_unknown_model_is_missing_and_the_known_ones_are_named(store, tmp_pat
     save(ModelStore(tmp_path), tmp_path, "elsewhere", 9.0)
     with pytest.raises(Missing, match="there are: twice"):
         store.load(name)
+
+
+def refused(act, *words) -> str:
+    with pytest.raises(Conflict) as conflict:
+        act(*words)
+    assert conflict.value.code == "model_exists"
+    return str(conflict.value)
+
+
+def test_a_name_is_one_holders_until_it_is_released(store, tmp_path):
+    store.claim("thrice", "job-1")
+    store.claim("thrice", "job-1")
+    assert store.names == ("twice",), "a claim alone is no model"
+    other = ModelStore(store.folder)
+    assert "job-1" in refused(other.claim, "thrice", "job-2")
+    refused(other.raise_if_taken, "thrice")
+    other.release("thrice", "job-2")
+    refused(other.claim, "thrice", "job-2")
+    store.release("thrice", "job-1")
+    assert not (store.folder / "thrice").exists()
+    other.claim("thrice", "job-2")
+    save(other, tmp_path, "thrice", 3.0)
+    other.release("thrice", "job-2")
+    assert other.load("thrice").card.name == "thrice"
+    assert refused(store.claim, "thrice", "job-1") == refused(store.raise_if_taken, "thrice")
+    assert [path.name for path in (store.folder / "thrice").glob(".*")] == []
+
+
+def test_the_name_of_a_model_in_another_folder_is_taken_too(store, tmp_path):
+    both = ModelStore(tmp_path / "own", store.folder)
+    refused(both.claim, "twice", "job-1")
+    assert not (tmp_path / "own" / "twice").exists()
 
 
 def test_a_folder_that_is_not_there_has_no_models(tmp_path):

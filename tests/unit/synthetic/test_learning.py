@@ -11,10 +11,11 @@ from services.synthetic.learning import StyleParams, TrainingParams
 from services.synthetic.settings import SyntheticSettings
 from services.synthetic.shelf import Shelf
 from services.synthetic.training.learning import learn
-from shared.errors import Corrupt, Malformed, Missing, Unavailable
+from shared.errors import Conflict, Corrupt, Malformed, Missing, Unavailable
 from shared.jobs import JobCancelled
 from shared.mark import is_marked
-from shared.model_store import ModelStore
+from shared.model_store import CLAIM, ModelStore
+from tests.dummy_models import noise_painter
 from tests.unit.synthetic.studio import Watched, picture, write_data
 
 LETTERS, ONE, ODD, JOB = (f"0000000000000000000000000{n}" for n in range(4))
@@ -108,6 +109,46 @@ def test_on_a_full_disk_a_training_fails_and_keeps_its_last_checkpoint(shelf, tm
     left = [path.name for path in (tmp_path / "job" / "work").iterdir()]
     assert sorted(left) == ["checkpoint.pt", "log.jsonl"]
     assert (tmp_path / "job" / "work" / "checkpoint.pt").read_bytes() == kept
+
+
+def test_a_model_is_never_overwritten_by_a_job_that_comes_later_to_its_name(shelf, tmp_path):
+    with pytest.raises(JobCancelled):
+        learn(order(), watched(tmp_path / "job", 3))
+    store = ModelStore(tmp_path / "models")
+    store.claim("tiny", "another")
+    assert "another" in refused(shelf, tmp_path, Conflict, "model_exists")
+    store.release("tiny", "another")
+    theirs = noise_painter(tmp_path / "models", "tiny").digest
+    refused(shelf, tmp_path, Conflict, "model_exists")
+    assert store.load("tiny").digest == theirs
+    store.claim("other", JOB)
+    with pytest.raises(JobCancelled):
+        learn(order(model="other"), watched(tmp_path / "other", 1))
+    store.claim("other", "another")
+
+
+class FullWhileItExports(Watched):
+    """From that moment on files may grow to a kilobyte."""
+
+    def report(self, done, total, note=""):
+        super().report(done, total, note)
+        if note.startswith("exports"):
+            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+
+
+def test_one_that_dies_while_it_exports_leaves_the_model_before_as_it_was(
+    shelf, tmp_path, full_disk
+):
+    """A job that was killed behind its export begins that again, over a model that may serve."""
+    drawn, store = noise_painter(tmp_path / "drawn", "tiny"), ModelStore(tmp_path / "models")
+    store.save(drawn.card.model_copy(update={"file": "gan.onnx"}), drawn.path)
+    (store.folder / "tiny" / CLAIM).write_text(JOB)
+    with pytest.raises(Unavailable):
+        learn(order(steps=1), FullWhileItExports(tmp_path / "job", JOB))
+    assert store.load("tiny").digest == drawn.digest
+    left = sorted(path.name for path in (store.folder / "tiny").iterdir())
+    assert left == ["card.json", "gan.onnx"]
 
 
 def test_pictures_of_another_size_can_be_brought_to_one_that_suits(shelf, tmp_path):
