@@ -20,7 +20,7 @@ from services.reid.training.made import read_made
 from services.reid.training.rivals import Training, ranking_of, settings_for
 from services.reid.training.roster import Roster
 from services.reid.training.trainer import features_of, held_out_ranking
-from services.reid.training.winner import Origin, root_of, store_winner
+from services.reid.training.winner import Origin, root_of, share_not_learnt, store_winner
 from shared.courtesy import Courtesy, patiently
 from shared.durable_file import write_durably
 from shared.made_data import MadeData, Outcome, Verdict
@@ -79,7 +79,9 @@ def _judge(params: RetrainingParams, context: JobContext, settings: ReidSettings
     plan = _plan(params, context, settings, store)
     base = store.load(plan.base)
     context.report(0, 1, "reads and verifies the data sets")
-    roster = Roster.read(settings.datasets_folder / params.labelled, params.held_out)
+    roster = Roster.read(
+        settings.datasets_folder / params.labelled, params.held_out, share_not_learnt(base.card)
+    )
     goes_on_from = base if params.start == "active" else None
     wanted = settings_for(goes_on_from.card if goes_on_from else None, roster.learnt, params)
     folders = [settings.datasets_folder / one for one in params.made]

@@ -1,8 +1,8 @@
 """A labelled data set -> the people to learn from, and those who are only asked for.
 
-Who is held out is a matter of their number alone: every training on a data set, and on what it
-grows to, holds out the same people. So a model that an earlier one made is not judged by people
-whom it has learnt.
+Who is held out is a matter of their number and the share alone, and a smaller share's people are
+among a larger one's: every training on a data set, and on what it grows to, holds out the same
+people, and a contest asks for those of them whom the model that serves was not taught either.
 """
 
 from __future__ import annotations
@@ -30,25 +30,31 @@ decides nothing."""
 
 @dataclass(frozen=True, eq=False)
 class Roster:
-    """A data set of people, divided."""
+    """A data set of people, divided. share: of them, about, who are asked for."""
 
     data: MadeData
     learnt: LabelledPixels
     held_out: LabelledPixels
+    share: float
 
     @classmethod
-    def read(cls, folder: Path, share: float) -> Self:
-        """share: of the people who are held out, about.
+    def read(cls, folder: Path, share: float, known_but: float = 1.0) -> Self:
+        """share: of the people of whom nothing is learnt, about. known_but: the same of the model
+        that serves. Where that is less, whoever it has learnt is neither learnt nor asked for.
 
         Raises Malformed (`not_persons`, `made_labels`, `crop_name`), Conflict (`too_few_people`),
         and what MadeData.read raises.
         """
-        data, learnt, held_out = divided(folder, share)
-        return cls(data, labelled_pixels([learnt]), labelled_pixels([held_out]))
+        data, learnt, held_out = divided(folder, share, known_but)
+        return cls(
+            data, labelled_pixels([learnt]), labelled_pixels([held_out]), min(share, known_but)
+        )
 
 
-def divided(folder: Path, share: float) -> tuple[MadeData, list[Crop], list[Crop]]:
-    """The data set, the crops that are learnt from, and those held out; nobody's are in neither.
+def divided(
+    folder: Path, share: float, known_but: float = 1.0
+) -> tuple[MadeData, list[Crop], list[Crop]]:
+    """The data set, the crops that are learnt from, and those asked for; nobody's are in neither.
 
     Raises what Roster.read raises.
     """
@@ -63,9 +69,13 @@ def divided(folder: Path, share: float) -> tuple[MadeData, list[Crop], list[Crop
         )
     crops = [crop for crop in of_market_names(data.images) if crop.person > 0]
     learnt = [crop for crop in crops if not is_held_out(crop.person, share)]
-    held_out = [crop for crop in crops if is_held_out(crop.person, share)]
+    held_out = [crop for crop in crops if is_held_out(crop.person, min(share, known_but))]
+    among = f" among the {known_but:.0%} that the serving model was spared"
     _check_enough(learnt, f"{manifest.name} has {{}} people to learn from")
-    _check_enough(held_out, f"{manifest.name} has {{}} people to hold out")
+    _check_enough(
+        held_out,
+        f"{manifest.name} has {{}} people to hold out{among if known_but < share else ''},",
+    )
     return data, learnt, held_out
 
 
@@ -81,6 +91,7 @@ def _check_enough(crops: Sequence[Crop], told: str) -> None:
     people = sum(len(seen) > 1 for seen in cameras.values())
     if people < LEAST_PEOPLE:
         raise Conflict(
-            f"{told.format(people)} whom two cameras saw; {LEAST_PEOPLE} or more are needed",
+            f"{told.format(people)} whom two cameras saw; {LEAST_PEOPLE} or more are needed: add"
+            " people",
             code="too_few_people",
         )

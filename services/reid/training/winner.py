@@ -121,6 +121,7 @@ def _lineage(origin: Origin) -> dict[str, Any]:
         "base_digest": base.digest,
         "start": origin.params.start,
         "job_id": origin.job_id,
+        "held_out": origin.roster.share if origin.goes_on else origin.params.held_out,
         "labelled": described(origin.roster.data),
         "made": [described(data) for data in origin.made],
     }
@@ -129,6 +130,13 @@ def _lineage(origin: Origin) -> dict[str, Any]:
 def root_of(card: ModelCard) -> str:
     root: str = card.settings.get("lineage", {}).get("root", card.name)
     return root
+
+
+def share_not_learnt(card: ModelCard) -> float:
+    """Of people, as `is_held_out` has it: the least that the model and those it was made of were
+    spared. 1 for a model of no job, which has learnt nobody of the city's."""
+    lineage = card.settings.get("lineage")
+    return 1.0 if lineage is None else float(lineage.get("held_out", card.settings["held_out"]))
 
 
 def described(data: MadeData) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from services.reid.models.msp_cnn import MspCnn, UnitVectors, shrunk
 from services.reid.models.osnet import OsNet
 from services.reid.retraining import NOT_ITS_ROLE, RetrainingParams, retrain, why_not_here
 from services.reid.training.folding import unfold
-from services.reid.training.roster import is_held_out
+from services.reid.training.roster import Roster, is_held_out
+from services.reid.training.winner import share_not_learnt
 from shared.bus import Bus
 from shared.errors import CityBrainError, Conflict
 from shared.images import decode
@@ -119,6 +120,7 @@ def check_card(home, found) -> None:
     labelled = MadeData.read(shelf(home) / REAL).manifest
     assert (lineage["labelled"]["id"], lineage["labelled"]["sha256"]) == (REAL, labelled.sha256)
     assert [made["id"] for made in lineage["made"]] == [MADE]
+    assert lineage["held_out"] == share_not_learnt(card) == SHARE
     assert card.metrics["contest_map"] == round(found["candidate"]["map"], 4)
     assert card.metrics["held_out_map"] == pytest.approx(found["candidate"]["map"])
     embedder = Embedder(stored, open_session(stored.path, provider=Provider.CPU))
@@ -133,6 +135,33 @@ def test_a_model_that_is_no_better_is_not_stored(home):
     assert "it might be no better" in result["why_not"][0]
     assert result["made"] is None
     assert ModelStore(home / "models").names == ()
+
+
+def test_nobody_is_asked_for_whom_the_serving_model_has_learnt(home, shipped, monkeypatch):
+    """It was spared a smaller share of the people than this training holds out."""
+    write_people(shelf(home) / REAL, range(1, PEOPLE + 1), crops=1)
+    roster = Roster.read(shelf(home) / REAL, SHARE, 0.3)
+    both = [person for person in range(1, PEOPLE + 1) if is_held_out(person, 0.3)]
+    assert sorted(set(roster.held_out.named.tolist())) == both
+    assert not any(is_held_out(person, SHARE) for person in roster.learnt.named.tolist())
+    assert roster.learnt.identities + len(both) < PEOPLE
+    untaught = ModelStore(shipped).load("untaught")
+    settings = {**untaught.card.settings, "lineage": {"root": "untaught", "held_out": 0.25}}
+    changes = {"name": "taught", "settings": settings}
+    ModelStore(home / "models").save(untaught.card.model_copy(update=changes), untaught.path)
+    monkeypatch.setenv("REID_MODEL", "taught")
+    with pytest.raises(Conflict, match="25% that the serving model") as refused:
+        retrain(params(), Watched(home / "job"))
+    assert refused.value.code == "too_few_people"
+
+
+def test_a_card_tells_the_least_share_that_nobody_of_its_line_has_learnt(shipped):
+    card = ModelStore(shipped).load("untaught").card
+    assert share_not_learnt(card) == 1.0
+    older = {**card.settings, "held_out": 0.3, "lineage": {"root": "untaught"}}
+    assert share_not_learnt(card.model_copy(update={"settings": older})) == 0.3
+    newer = {**older, "lineage": {"held_out": 0.1}}
+    assert share_not_learnt(card.model_copy(update={"settings": newer})) == 0.1
 
 
 def test_data_sets_that_nothing_can_be_learnt_from_are_refused_by_name(home):
