@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from services.reid.api import gallery, persons
+from services.reid.api import embeddings, gallery, persons, reindexes, tracklets
 from services.reid.core.identity import IdentitySettings
 from services.reid.detectors.registry import open_detector
 from services.reid.embedder import Embedder
@@ -120,7 +120,14 @@ def create_app(settings: ReidSettings) -> FastAPI:
                 await bus.close()
                 await database.close()
 
-    routers = [gallery.router, persons.router, jobs_api.router]
+    routers = [
+        embeddings.router,
+        gallery.router,
+        tracklets.router,
+        reindexes.router,
+        persons.router,
+        jobs_api.router,
+    ]
     return create_service("reid", settings, routers=routers, lifespan=lifespan)
 
 

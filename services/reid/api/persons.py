@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Security
 
+from services.reid.api.dependencies import cameras_of
 from services.reid.gallery import changes
 from services.reid.gallery.forgetting import Forgetting
 from services.reid.gallery.regrouping import Deed, Regrouping
@@ -69,7 +69,7 @@ class Teller:
         return Deed(
             actor=self.actor or self.principal.key_id,
             purpose=why.purpose,
-            cameras=_cameras(self.principal, self.camera_ids),
+            cameras=cameras_of(self.principal, self.camera_ids),
             key=self.idempotency_key,
             version=self.version,
         )
@@ -118,7 +118,7 @@ async def list_history(
     cursor: str | None = None,
 ) -> PersonHistory:
     """What users have said about the person, the newest first."""
-    cameras = _cameras(principal, camera_ids)
+    cameras = cameras_of(principal, camera_ids)
     async with persons.database.reading() as session:
         found = await changes.page(session, person_id, limit + 1, cursor, cameras)
         version = await changes.version_of(session, person_id)
@@ -131,7 +131,7 @@ async def forget_person(
     principal: Erases, persons: PersonsDep, person_id: str, camera_ids: CameraIds = None
 ) -> PersonErased:
     """Forgets everything about a person. 403 where a camera has seen them that is not named."""
-    cameras = _cameras(principal, camera_ids)
+    cameras = cameras_of(principal, camera_ids)
     count = await persons.forgetting.forget_person(person_id, cameras)
     return PersonErased(person_id=person_id, sightings=count)
 
@@ -141,7 +141,7 @@ async def get_change(
     principal: Reads, persons: PersonsDep, change_id: str, camera_ids: CameraIds = None
 ) -> PersonChange:
     async with persons.database.reading() as session:
-        row = await changes.find(session, change_id, _cameras(principal, camera_ids))
+        row = await changes.find(session, change_id, cameras_of(principal, camera_ids))
         return await changes.described(session, row)
 
 
@@ -155,7 +155,7 @@ async def list_moved(
     cursor: str | None = None,
 ) -> Page[MovedSighting]:
     """Which sightings a change concerns, by their ids. Forgotten ones are not listed."""
-    cameras = _cameras(principal, camera_ids)
+    cameras = cameras_of(principal, camera_ids)
     async with persons.database.reading() as session:
         found = await changes.moved(session, change_id, limit + 1, cursor, cameras)
     return Page.of(found, limit, key=lambda moved: moved.sighting_id)
@@ -168,10 +168,3 @@ async def undo_change(
     """Takes a change back. Doing so twice changes nothing; 409 where a later change rests on it."""
     row = await persons.regrouping.undo(change_id, teller.deed(asked))
     return await persons.described(row)
-
-
-def _cameras(principal: Principal, camera_ids: list[str] | None) -> Collection[str] | None:
-    """Raises Denied for a camera that the key is not for."""
-    for camera_id in camera_ids or ():
-        principal.check_camera(camera_id)
-    return camera_ids or principal.cameras
