@@ -18,7 +18,8 @@ from services.synthetic.settings import SyntheticSettings
 from services.synthetic.shelf import Shelf
 from services.synthetic.training.features import Extractor, measured
 from services.synthetic.training.learning import pictures_of, sized
-from services.synthetic.training.making import make
+from services.synthetic.training.lineage import LINEAGE, Translations, parents_of
+from services.synthetic.training.making import made_of
 from services.synthetic.training.persons import Origin, restyle_persons, ways_between
 from services.synthetic.training.restyling import Translation
 from services.synthetic.training.sheet import draw_sheet
@@ -122,26 +123,33 @@ def _draw(
 ) -> None:
     pictures = _fitting(model, source) if source else None
     names = _labels_of(model, pictures)
-    folder = MadeFolder(draft)
+    folder, translations = MadeFolder(draft), Translations.of(model, source, pictures)
     counts: Counter[str] = Counter()
     shown: list[NDArray[np.uint8]] = []
-    done = 0
     step = CHUNK - CHUNK % max(len(names), 1) or len(names)
-    while done < params.n:
+    for begin in range(0, params.n, step):
         context.checkpoint()
-        (seed,) = np.random.SeedSequence((params.seed, done)).generate_state(1)
-        images, labels = make(model, min(step, params.n - done), int(seed), pictures)
-        for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True), done):
-            inside = f"{names[label]}/" if names else ""
-            folder.add(f"{IMAGES}/{inside}{number:06d}.png", _png(image))
-            counts.update([names[label]] if names else [])
-        shown.extend(images[: SHOWN - len(shown)])
-        done += len(images)
+        (seed,) = np.random.SeedSequence((params.seed, begin)).generate_state(1)
+        made = made_of(model, min(step, params.n - begin), int(seed), pictures)
+        labels = [names[label] for label in made.labels.tolist()] if names else []
+        files = [
+            f"{labels[row]}/{begin + row:06d}.png" if labels else f"{begin + row:06d}.png"
+            for row in range(len(made.images))
+        ]
+        for file, image in zip(files, made.images, strict=True):
+            folder.add(f"{IMAGES}/{file}", _png(image))
+        if translations:
+            translations.add(files, made)
+        counts.update(labels)
+        shown.extend(made.images[: SHOWN - len(shown)])
+        done = begin + len(files)
         context.report(done, params.n, f"{done} of {params.n} pictures")
     folder.add(SHEET, _sheet(np.stack(shown), draft, len(names)))
-    about = _about(params, model, source, names, shown[0].shape)
-    told = {"pictures": done, **{f"of {name}": counts[name] for name in names}}
-    folder.close(about.model_copy(update={"counts": told}))
+    if translations:
+        folder.add(LINEAGE, translations.body)
+    # Classes that nobody drew have no folder: no reader would find them.
+    found = {name: counts[name] for name in names if counts[name]}
+    folder.close(_about(params, model, source, found, shown[0].shape))
 
 
 def _fitting(model: StoredModel, source: MadeData) -> Pictures:
@@ -163,11 +171,12 @@ def _about(
     params: GenerationParams,
     model: StoredModel,
     source: MadeData | None,
-    names: Sequence[str],
+    found: dict[str, int],
     shape: tuple[int, ...],
 ) -> MadeAbout:
-    """But for the counts. names: of the classes. shape: of every picture."""
+    """found: pictures by class. shape: of every picture."""
     channels, height, width = shape
+    translated = {"pictures": LINEAGE} if "images" in model.card.settings["inputs"] else {}
     return MadeAbout(
         name=params.name,
         kind=source.manifest.kind if source else DataKind.PICTURES,
@@ -175,12 +184,12 @@ def _about(
         model=model.card.name,
         model_sha256=model.digest,
         seed=params.seed,
-        label_policy=params.label_policy or (LabelPolicy.HARD if names else LabelPolicy.NONE),
+        label_policy=params.label_policy or (LabelPolicy.HARD if found else LabelPolicy.NONE),
         epsilon=params.epsilon,
-        lineage=_lineage(model, source),
-        counts={},
+        lineage=parents_of(model, source) | translated,
+        counts={"pictures": params.n, **{f"of {name}": count for name, count in found.items()}},
         licence=params.licence or model.card.licence,
-        classes=tuple(names),
+        classes=tuple(found),
         width=width,
         height=height,
         channels=1 if channels == 1 else 3,
@@ -192,19 +201,6 @@ def _labels_of(model: StoredModel, pictures: Pictures | None) -> Sequence[str]:
     inputs = model.card.settings["inputs"]
     labelled = "contents" in inputs or "images" in inputs
     return pictures.classes if pictures and labelled else ()
-
-
-def _lineage(model: StoredModel, source: MadeData | None) -> dict[str, Any]:
-    told: dict[str, Any] = {"model_trained_on": model.card.training_data}
-    if source is not None:
-        told["parents"] = [
-            {
-                "name": source.manifest.name,
-                "id": source.folder.name,
-                "sha256": source.manifest.sha256,
-            }
-        ]
-    return told
 
 
 def _restyle(
@@ -233,7 +229,9 @@ def _restyle(
         data=f"{source.manifest.name}, data set {source.folder.name}",
         licence=params.licence or model.card.licence,
         model=model,
-        how={"targets": params.targets} if params.targets else {},
+        policy=params.label_policy,
+        epsilon=params.epsilon,
+        how=parents_of(model, source) | ({"targets": params.targets} if params.targets else {}),
     )
     restyle = _watched(Translation(model, domains), context, params.n)
     made = restyle_persons(chosen, restyle, draft, origin)

@@ -91,7 +91,8 @@ def _learn(
     context.checkpoint()
     # Somebody may have removed the claim by hand, and another may have made the model since.
     ModelStore(*settings.model_folders).claim(params.model, context.job_id)
-    stored = ship(trainer, settings.model_folders[0] / params.model, _provenance(params, data))
+    told = _provenance(params, data, pictures)
+    stored = ship(trainer, settings.model_folders[0] / params.model, told)
     return {
         "model": stored.card.name,
         "sha256": stored.digest,
@@ -211,7 +212,8 @@ def _draw(trainer: Trainer, pictures: Pictures, path: Path) -> None:
     part.unlink()
 
 
-def _provenance(params: TrainingParams, data: MadeData) -> Provenance:
+def _provenance(params: TrainingParams, data: MadeData, pictures: Pictures) -> Provenance:
+    """pictures: as they were learnt. The manifest may name classes of which there is none."""
     manifest = data.manifest
     of = f" of {', '.join(params.classes)}" if params.classes else ""
     made = ", made" if manifest.synthetic else ""
@@ -220,5 +222,5 @@ def _provenance(params: TrainingParams, data: MadeData) -> Provenance:
         f" {manifest.sha256}",
         command=f"POST /v1/trainings {params.model_dump_json(exclude_defaults=True)}",
         licence=f"{params.licence}; data: {manifest.licence}",
-        classes=params.classes or manifest.classes,
+        classes=pictures.classes,
     )

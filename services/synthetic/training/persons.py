@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from services.synthetic.training.lineage import LINEAGE
 from services.synthetic.training.making import make
 from services.synthetic.training.market import NO_CAMERA, crop_of
 from shared.errors import Malformed
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from shared.made_data import MadeData
     from shared.model_store import StoredModel
 
-LINEAGE = "lineage.csv"
 EPSILON = 0.1
 """Of the labels of restyled crops (CamStyle, CVPR 2018)."""
 
@@ -44,7 +44,7 @@ SAID_EVERY = 1000
 @dataclass(frozen=True)
 class Origin:
     """What the manifest says that no crop can know. model: None for what needs none. how: what else
-    tells how to make it again, as JSON."""
+    tells how to make it again, as JSON. policy, epsilon: of the labels; None: what suits them."""
 
     name: str
     system: str
@@ -53,6 +53,8 @@ class Origin:
     licence: str
     model: StoredModel | None = None
     how: Mapping[str, Any] = field(default_factory=dict)
+    policy: LabelPolicy | None = None
+    epsilon: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,21 +122,29 @@ def restyle_persons(
 ) -> MadeData:
     """Writes a made crop of each pair. Raises what `restyle` and MadeFolder raise."""
     folder = MadeFolder(out)
+    sizes: set[tuple[int, ...]] = set()
     lines = ["file,person,source_camera,target_camera,source_file"]
     for number, (pair, made) in enumerate(_made(pairs, restyle), 1):
         person, target = pair.crop.person, pair.target
         name = f"{person:04}_c{target}s1_{number:06}_00.png"
         folder.add(f"images/{name}", _png(made))
+        sizes.add(made.shape[:2])
         lines.append(f"{name},{person},{pair.crop.camera},{target},{pair.crop.path.name}")
         if number % SAID_EVERY == 0:
             say(f"{number} of {len(pairs)} crops")
     folder.add(LINEAGE, ("\n".join(lines) + "\n").encode())
+    cameras = {pair.target for pair in pairs}
     counts = {
         "pictures": len(pairs),
         "people": len({pair.crop.person for pair in pairs}),
-        "cameras": len({pair.target for pair in pairs}),
+        "cameras": len(cameras),
     }
-    return folder.close(_about(origin, counts, LabelPolicy.LSR))
+    about = _about(origin, counts, sizes, LabelPolicy.LSR)
+    crops = {
+        "classes": tuple(sorted(f"c{camera}" for camera in cameras)),
+        "lineage": about.lineage | {"crops": LINEAGE},
+    }
+    return folder.close(about.model_copy(update=crops))
 
 
 def draw_persons(count: int, out: Path, origin: Origin) -> MadeData:
@@ -148,7 +158,8 @@ def draw_persons(count: int, out: Path, origin: Origin) -> MadeData:
     made, _ = make(origin.model, count, origin.seed)
     for number, image in enumerate(made, 1):
         folder.add(f"images/0000_c{NO_CAMERA}s1_{number:06}_00.png", _png(image.transpose(1, 2, 0)))
-    return folder.close(_about(origin, {"pictures": count}, LabelPolicy.LSRO))
+    sizes = {image.shape[1:] for image in made}
+    return folder.close(_about(origin, {"pictures": count}, sizes, LabelPolicy.LSRO))
 
 
 def _made(pairs: Sequence[Pair], restyle: Restyle) -> Iterator[tuple[Pair, NDArray[np.uint8]]]:
@@ -175,13 +186,15 @@ def _way(pair: Pair) -> tuple[int, int]:
     return pair.crop.camera, pair.target
 
 
-def _about(origin: Origin, counts: dict[str, int], policy: LabelPolicy) -> MadeAbout:
+def _about(
+    origin: Origin, counts: dict[str, int], sizes: set[tuple[int, ...]], usual: LabelPolicy
+) -> MadeAbout:
+    """sizes: (H, W) of the crops. usual: policy, where none was asked for."""
     model = origin.model
     lineage: dict[str, Any] = {"data": origin.data, **origin.how}
-    if policy is LabelPolicy.LSR:
-        lineage["crops"] = LINEAGE
     if model is not None:
         lineage["model_trained_on"] = model.card.training_data
+    height, width = sizes.pop() if len(sizes) == 1 else (None, None)
     return MadeAbout(
         name=origin.name,
         kind=DataKind.PERSONS,
@@ -189,11 +202,13 @@ def _about(origin: Origin, counts: dict[str, int], policy: LabelPolicy) -> MadeA
         model=model.card.name if model else None,
         model_sha256=model.digest if model else None,
         seed=origin.seed,
-        label_policy=policy,
-        epsilon=EPSILON if policy is LabelPolicy.LSR else None,
+        label_policy=origin.policy or usual,
+        epsilon=EPSILON if (origin.policy, usual) == (None, LabelPolicy.LSR) else origin.epsilon,
         lineage=lineage,
         counts=counts,
         licence=origin.licence,
+        width=width,
+        height=height,
     )
 
 

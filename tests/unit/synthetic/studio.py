@@ -6,10 +6,13 @@ import io
 import zipfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import httpx
 import numpy as np
+import onnx
+from onnx import TensorProto, helper
 from PIL import Image
 
 from services.synthetic.app import KINDS, MIGRATIONS, ROUTERS
@@ -19,7 +22,11 @@ from shared.auth import KeyDirectory, Scope, make_key
 from shared.database import Database, migrate_once
 from shared.jobs import JobContext, JobQueue
 from shared.made_data import DataKind, MadeAbout, MadeFolder
+from shared.model_store import ModelCard, ModelStore, TensorSpec, sha256_of
 from shared.service import create_service
+
+SIDE = 8
+"""Of the pictures that tiny models make."""
 
 
 @dataclass
@@ -125,6 +132,48 @@ def write_data(shelf, dataset_id: str, names: list[str], classes=(), *, kind, **
             classes=classes,
         )
     )
+
+
+def store_model(home, name: str, inputs: dict[str, list], nodes: list, **settings) -> None:
+    """A network of a node or two: what it makes can be told beforehand."""
+    made = helper.make_tensor_value_info("made", TensorProto.FLOAT, ["B", 3, SIDE, SIDE])
+    given = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()]
+    shape = helper.make_tensor("shape", TensorProto.INT64, [4], [-1, 3, SIDE, SIDE])
+    graph = helper.make_graph(nodes, name, given, [made], [shape])
+    file = home / f"{name}.onnx"
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), file)
+    card = ModelCard(
+        name=name,
+        version="1",
+        service="synthetic",
+        summary="for tests",
+        paper="none",
+        file=file.name,
+        sha256=sha256_of(file),
+        input=TensorSpec(name="x", shape=(-1, 3, SIDE, SIDE), layout="BCHW", colour="rgb"),
+        outputs=("made",),
+        parameters=0,
+        training_data="letters",
+        training_command="none",
+        training_steps=1,
+        training_minutes=0,
+        seed=0,
+        trained_on=date(2026, 1, 1),
+        metrics={},
+        metrics_data="none",
+        licence="CC0",
+        intended_use="tests",
+        limits="tests",
+        settings={
+            "system": name,
+            "inputs": list(inputs),
+            "width": SIDE,
+            "height": SIDE,
+            **settings,
+        },
+    )
+    ModelStore(home / "models").save(card, file)
 
 
 class Watched(JobContext):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import resource
-from datetime import date
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
 
+from services.synthetic.catalogue import check_data, system_of
 from services.synthetic.generating import GenerationParams
 from services.synthetic.settings import SyntheticSettings
 from services.synthetic.shelf import Shelf
@@ -21,53 +21,10 @@ from shared.images import decode
 from shared.jobs import JobCancelled
 from shared.made_data import LabelPolicy, MadeData, Outcome
 from shared.mark import is_marked
-from shared.model_store import ModelCard, ModelStore, TensorSpec, sha256_of
-from tests.unit.synthetic.studio import Watched, write_data
+from shared.model_store import ModelStore
+from tests.unit.synthetic.studio import SIDE, Watched, store_model, write_data
 
 LETTERS, CROPS, JOB, NEXT = (f"0000000000000000000000000{n}" for n in range(4))
-SIDE = 8
-
-
-def store_model(home, name: str, inputs: dict[str, list], nodes: list, **settings) -> None:
-    """A network of a node or two: what it makes can be told beforehand."""
-    made = helper.make_tensor_value_info("made", TensorProto.FLOAT, ["B", 3, SIDE, SIDE])
-    given = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()]
-    shape = helper.make_tensor("shape", TensorProto.INT64, [4], [-1, 3, SIDE, SIDE])
-    graph = helper.make_graph(nodes, name, given, [made], [shape])
-    file = home / f"{name}.onnx"
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), file)
-    card = ModelCard(
-        name=name,
-        version="1",
-        service="synthetic",
-        summary="for tests",
-        paper="none",
-        file=file.name,
-        sha256=sha256_of(file),
-        input=TensorSpec(name="x", shape=(-1, 3, SIDE, SIDE), layout="BCHW", colour="rgb"),
-        outputs=("made",),
-        parameters=0,
-        training_data="letters",
-        training_command="none",
-        training_steps=1,
-        training_minutes=0,
-        seed=0,
-        trained_on=date(2026, 1, 1),
-        metrics={},
-        metrics_data="none",
-        licence="CC0",
-        intended_use="tests",
-        limits="tests",
-        settings={
-            "system": name,
-            "inputs": list(inputs),
-            "width": SIDE,
-            "height": SIDE,
-            **settings,
-        },
-    )
-    ModelStore(home / "models").save(card, file)
 
 
 @pytest.fixture
@@ -137,6 +94,80 @@ def test_contents_give_labels_evenly_and_their_data_set_is_the_parent(shelf, tmp
     assert data.manifest.lineage["parents"][0]["id"] == LETTERS
     pictures = read_pictures(data.folder / "images")
     assert np.bincount(pictures.labels).tolist() == [4, 3]
+
+
+def lineage_of(data: MadeData) -> list[dict[str, str]]:
+    return list(csv.DictReader((data.folder / "lineage.csv").read_text().splitlines()))
+
+
+def darkening(home, name: str, **settings) -> None:
+    """Of squares: what it made of a picture can be told from the picture."""
+    inputs = {"images": ["B", 3, SIDE, SIDE]}
+    if "classes" in settings:
+        inputs["targets"] = ["B", settings["classes"]]
+    square = helper.make_node("Mul", ["images", "images"], ["made"])
+    store_model(home, name, inputs, [square], **settings)
+
+
+def made_of_named_source(shelf: Shelf, data: MadeData) -> bool:
+    """Whether each made picture is the square of the one that its lineage names."""
+    for row in lineage_of(data):
+        source = shelf.folder / LETTERS / "images" / row["source_class"] / row["source_file"]
+        before, after = (
+            decode(path.read_bytes(), "rgb") / 255
+            for path in (source, data.folder / "images" / row["file"])
+        )
+        assert np.abs(before**2 - after).max() < 0.01
+    return True
+
+
+def test_what_is_translated_to_a_class_is_of_that_class_and_its_lineage_says_what_it_was(
+    shelf, tmp_path
+):
+    darkening(tmp_path, "any", classes=2, names=["b", "a"])
+    data = made_by(shelf, tmp_path, asked("any", 5, dataset_id=LETTERS))
+    rows = lineage_of(data)
+    assert [row["target_class"] for row in rows] == ["b", "a", "b", "a", "b"]
+    assert [row["file"].split("/")[0] for row in rows] == ["b", "a", "b", "a", "b"]
+    assert {row["source_class"] for row in rows} == {"a", "b"}
+    assert made_of_named_source(shelf, data)
+    assert data.manifest.counts == {"pictures": 5, "of a": 2, "of b": 3}
+    assert data.manifest.lineage["pictures"] == "lineage.csv"
+
+
+def test_a_pair_translates_its_first_class_alone_and_its_data_set_has_the_second_alone(
+    shelf, tmp_path
+):
+    darkening(tmp_path, "pair", names=["b", "a"])
+    data = made_by(shelf, tmp_path, asked("pair", 5, dataset_id=LETTERS))
+    rows = lineage_of(data)
+    assert {(row["source_class"], row["target_class"]) for row in rows} == {("b", "a")}
+    assert made_of_named_source(shelf, data)
+    assert data.manifest.classes == read_pictures(data.folder / "images").classes == ("a",)
+    assert data.manifest.counts == {"pictures": 5, "of a": 5}
+
+
+def test_a_style_that_is_no_class_of_the_pictures_leaves_them_their_labels(shelf, tmp_path):
+    data = made_by(shelf, tmp_path, asked("darkener", 6, dataset_id=LETTERS))
+    rows = lineage_of(data)
+    assert all(row["file"].split("/")[0] == row["source_class"] for row in rows)
+    assert [row["target_class"] for row in rows] == ["c1", "c3"] * 3
+
+
+def test_people_are_published_with_the_labels_that_were_ordered_and_can_be_learnt_from(
+    shelf, tmp_path
+):
+    usual = made_by(shelf, tmp_path, asked("darkener", 4, dataset_id=CROPS), NEXT).manifest
+    assert (usual.label_policy, usual.epsilon) == (LabelPolicy.LSR, 0.1)
+    assert (usual.classes, usual.height, usual.width) == (("c1", "c3"), 32, 16)
+    assert usual.lineage["parents"][0]["sha256"] == shelf.get(CROPS).manifest.sha256
+    check_data(system_of("stargan"), usual, ("c3", "c1"))
+    shelf.remove(NEXT)
+    for policy in ({"label_policy": "hard"}, {"label_policy": "lsr", "epsilon": 0.5}):
+        made = made_by(shelf, tmp_path, asked("darkener", 2, dataset_id=CROPS, **policy), NEXT)
+        told = (made.manifest.label_policy, made.manifest.epsilon)
+        assert told == (policy["label_policy"], policy.get("epsilon"))
+        shelf.remove(NEXT)
 
 
 def test_people_get_the_style_of_the_other_camera_and_keep_their_number(shelf, tmp_path):

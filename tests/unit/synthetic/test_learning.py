@@ -10,7 +10,7 @@ import torch
 from services.synthetic.learning import StyleParams, TrainingParams
 from services.synthetic.settings import SyntheticSettings
 from services.synthetic.shelf import Shelf
-from services.synthetic.training.learning import learn
+from services.synthetic.training.learning import _provenance, learn, pictures_of
 from shared.errors import Conflict, Corrupt, Malformed, Missing, Unavailable
 from shared.jobs import JobCancelled
 from shared.mark import is_marked
@@ -156,6 +156,14 @@ def test_pictures_of_another_size_can_be_brought_to_one_that_suits(shelf, tmp_pa
     with pytest.raises(JobCancelled):
         learn(order(dataset=ODD, height=8, width=16), on := watched(tmp_path / "job", 1))
     assert on.progress > 0
+
+
+def test_a_model_knows_the_classes_that_it_has_learnt_and_not_those_of_the_manifest(shelf):
+    write_data(shelf, ODD, ["a/1.png", "c/2.png"], ("a", "b", "c"), kind="characters")
+    data = shelf.get(ODD)
+    for asked, known in (((), ("a", "c")), (("c", "a"), ("c", "a"))):
+        wanted = order(ODD, classes=asked)
+        assert _provenance(wanted, data, pictures_of(data, asked)).classes == known
 
 
 def test_a_style_is_a_training_of_a_translator_on_some_cameras():
