@@ -133,6 +133,8 @@ async def search_persons(
         image,
         content_type,
         {
+            "purpose": purpose,
+            "actor": principal.key_id,
             "limit": limit,
             "camera_ids": cameras,
             "start_us": us_of(start_time),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from datetime import datetime
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Query, Request, Security
 from pydantic import BaseModel
 
-from services.reid.api.dependencies import image_of, judged, loaded_of
+from services.reid.api.dependencies import cameras_of, image_of, judged, loaded_of
 from services.reid.core.identity import Belief
 from services.reid.gallery.belief import belief_of
 from services.reid.gallery.gallery import Filter, Hit, Mode
-from shared.auth import Scope, authenticate
+from shared.auth import Principal, Scope, authenticate
 from shared.clock import from_us
 from shared.mark import refuse_marked
+from shared.person_changes import Purpose
+
+log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/v1", tags=["re-ID"])
 
@@ -71,13 +76,12 @@ class GalleryStats(BaseModel):
     recall: dict[Mode, float]
 
 
-@router.post(
-    "/gallery/search",
-    openapi_extra=IMAGE_BODY,
-    dependencies=[Security(authenticate, scopes=[Scope.PERSONS_SEARCH])],
-)
+@router.post("/gallery/search", openapi_extra=IMAGE_BODY)
 async def search_gallery(
     request: Request,
+    principal: Annotated[Principal, Security(authenticate, scopes=[Scope.PERSONS_SEARCH])],
+    purpose: Annotated[Purpose, Query(description="Why you search")],
+    actor: Annotated[str | None, Query(max_length=32, description="By default the key")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
     camera_ids: Annotated[list[str] | None, Query()] = None,
     start_us: int | None = None,
@@ -85,14 +89,26 @@ async def search_gallery(
     mode: Annotated[Mode, Query(description="exact, or quicker and less complete")] = Mode.EXACT,
 ) -> GalleryAnswer:
     """People who look like the one in the image, the most alike first. 422 (`synthetic_image`) for
-    an image that is marked as made: what it shows was seen by no camera."""
+    an image that is marked as made: what it shows was seen by no camera.
+
+    A search at the gateway is audited there, with its image; every one is told in this log.
+    """
+    cameras = cameras_of(principal, camera_ids)
     body = await image_of(request)
     crop = await asyncio.to_thread(judged, request, body)
     refuse_marked(body)
+    log.info(
+        "gallery_searched",
+        key=principal.key_id,
+        actor=actor or principal.key_id,
+        purpose=purpose,
+        image_sha256=hashlib.sha256(body).hexdigest(),
+        cameras=None if cameras is None else sorted(cameras),
+    )
     loaded = await loaded_of(request, None)
     (vector,) = await request.app.state.embed(loaded, [crop])
     space = await request.app.state.spaces.of(loaded.context.model_digest)
-    only = Filter(frozenset(camera_ids) if camera_ids else None, start_us, end_us)
+    only = Filter(None if cameras is None else frozenset(cameras), start_us, end_us)
     answer = await space.search(vector, limit * NEIGHBOURS_PER_PERSON, only, mode)
     best = _best_of_each(answer.hits)[:limit]
     return GalleryAnswer(

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Request, Security
 from pydantic import BaseModel
 
 from services.reid.gallery.forgetting import Erasure
-from shared.auth import Scope, authenticate
+from shared.auth import Principal, Scope, authenticate
+from shared.errors import Denied
 
 router = APIRouter(prefix="/v1", tags=["re-ID"])
 
@@ -19,14 +20,19 @@ class Forgotten(BaseModel):
     tracklets: int
 
 
-@router.delete("/gallery/tracklets", dependencies=[Security(authenticate, scopes=[Scope.ADMIN])])
+@router.delete("/gallery/tracklets")
 async def forget_tracklets(
     request: Request,
+    principal: Annotated[Principal, Security(authenticate, scopes=[Scope.ADMIN])],
     person_id: str | None = None,
     camera_ids: Annotated[list[str] | None, Query()] = None,
     before_us: Annotated[int | None, Query(description="What had ended by then")] = None,
 ) -> Forgotten:
     """Forgets tracklets to which all conditions apply: vectors, places, times and crops. 400 for
-    none."""
+    none, 403 (`camera_denied`) where a key that is for some cameras does not name which."""
+    if principal.cameras is not None and not camera_ids:
+        raise Denied("this key is for some cameras only: name them", code="camera_denied")
+    for camera_id in camera_ids or ():
+        principal.check_camera(camera_id)
     what = Erasure(person_id, frozenset(camera_ids) if camera_ids else None, before_us)
     return Forgotten(tracklets=await request.app.state.forgetting.forget(what))

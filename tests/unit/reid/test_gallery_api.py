@@ -17,7 +17,7 @@ from shared.database import Database
 from shared.errors import Unavailable
 from shared.model_store import ActivationMap, ModelStore, sha256_of
 from tests.unit.reid.test_gallery_contract import batch
-from tests.unit.reid.test_worker import BLUE, RED, box, crop, running, scene
+from tests.unit.reid.test_worker import BLUE, RED, WHY, box, crop, running, scene
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Local mode performs exact:UserWarning"),
@@ -41,15 +41,19 @@ def add_model(folder, name: str) -> str:
 
 
 async def as_admin(service) -> dict[str, str]:
+    return await with_key(service, Scope.ADMIN)
+
+
+async def with_key(service, *scopes: Scope, cameras: list[str] | None = None) -> dict[str, str]:
     key = make_key()
-    entry = {"key_id": "a", "name": "a", "scopes": [Scope.ADMIN], "cameras": None}
+    entry = {"key_id": "a", "name": "a", "scopes": scopes, "cameras": cameras}
     await KeyDirectory(service.bus.redis).put(key.digest, {**entry, "expires_us": None})
     return {"X-API-Key": key.secret}
 
 
 async def search(service, **params):
     response = await service.api.post(
-        "/v1/gallery/search", params=params, content=crop(BLUE), headers=JPEG
+        "/v1/gallery/search", params=WHY | params, content=crop(BLUE), headers=JPEG
     )
     assert response.status_code == 200, response.text
     return response.json()
@@ -92,7 +96,7 @@ async def test_an_answer_tells_how_it_was_searched_and_what_that_finds(service, 
 
 async def test_an_unknown_mode_and_an_unknown_model_are_refused(service):
     refused = await service.api.post(
-        "/v1/gallery/search", params={"mode": "magic"}, content=crop(BLUE), headers=JPEG
+        "/v1/gallery/search", params=WHY | {"mode": "magic"}, content=crop(BLUE), headers=JPEG
     )
     assert refused.status_code == 422
     admin = await as_admin(service)
@@ -100,6 +104,27 @@ async def test_an_unknown_mode_and_an_unknown_model_are_refused(service):
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_model")
     never = await service.api.get("/v1/gallery/spaces/nobody")
     assert (never.status_code, never.json()["code"]) == (404, "unknown_reindex")
+
+
+async def test_a_key_for_some_cameras_searches_and_forgets_at_these_alone_and_says_why(service):
+    persons = await two_people(service)
+
+    async def found(headers, **params):
+        request = {"params": params, "content": crop(BLUE), "headers": JPEG | headers}
+        answer = (await service.api.post("/v1/gallery/search", **request)).json()
+        return answer.get("code") or [it["person_id"] for it in answer["persons"]]
+
+    door, gate = [await with_key(service, Scope.ADMIN, cameras=[it]) for it in ("door", "gate")]
+    nowhere = await with_key(service, Scope.PERSONS_SEARCH, cameras=[])
+    assert await found(door, **WHY) == await found(nowhere, **WHY) == []
+    assert await found(door, **WHY, camera_ids=["door", "gate"]) == "camera_denied"
+    assert set(await found(gate, **WHY)) == set(persons.values())
+    assert await found(gate) == "malformed", "it says no purpose"
+    path = "/v1/gallery/tracklets"
+    for params in ({"person_id": persons["blue"]}, {"camera_ids": "gate"}):
+        denied = await service.api.delete(path, params=params, headers=door)
+        assert (denied.status_code, denied.json()["code"]) == (403, "camera_denied")
+    assert await searched(service) == 2
 
 
 async def test_stats_tell_the_measured_recall_of_every_mode(service):

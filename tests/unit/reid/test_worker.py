@@ -24,6 +24,7 @@ from tests.dummy_models import colour_embedder
 SECOND = 1_000_000
 START = 1_700_000_000 * SECOND
 STREET = np.random.default_rng(0).integers(90, 110, (240, 320, 3), dtype=np.uint8)
+WHY = {"purpose": "a child is missing"}
 RED, BLUE, GREEN = (200, 20, 20), (20, 20, 200), (20, 180, 20)
 
 
@@ -238,7 +239,10 @@ async def test_the_gallery_is_searched_by_image(service):
     async with asyncio.timeout(5):
         while True:
             response = await service.api.post(
-                "/v1/gallery/search", content=crop(BLUE), headers={"Content-Type": "image/jpeg"}
+                "/v1/gallery/search",
+                params=WHY,
+                content=crop(BLUE),
+                headers={"Content-Type": "image/jpeg"},
             )
             if response.json()["persons"]:
                 break
@@ -249,7 +253,7 @@ async def test_the_gallery_is_searched_by_image(service):
     assert (answer["mode"], answer["recall"], answer["searched"]) == ("exact", 1.0, 2)
     elsewhere = await service.api.post(
         "/v1/gallery/search",
-        params={"camera_ids": "door"},
+        params=WHY | {"camera_ids": "door"},
         content=crop(BLUE),
         headers={"Content-Type": "image/jpeg"},
     )
@@ -261,7 +265,10 @@ async def test_the_gallery_is_searched_by_image(service):
 async def test_no_made_image_is_searched_for_but_it_is_embedded(service):
     made = marked(crop(BLUE))
     refused = await service.api.post(
-        "/v1/gallery/search", content=made, headers={"Content-Type": "image/jpeg"}
+        "/v1/gallery/search",
+        params=WHY,
+        content=made,
+        headers={"Content-Type": "image/jpeg"},
     )
     assert (refused.status_code, refused.json()["code"]) == (422, "synthetic_image")
     files = [("crops", ("m", made, "image/jpeg")), ("crops", ("r", crop(BLUE), "image/jpeg"))]
