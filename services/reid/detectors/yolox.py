@@ -106,18 +106,8 @@ def cells(height: int, width: int) -> tuple[Array, Array]:
 
 def suppress(corners: Array, confidences: Array, max_overlap: float) -> list[int]:
     """Indices of the boxes that remain, surest first (greedy non-maximum suppression)."""
-    waiting = np.argsort(-confidences, kind="stable")
-    kept = []
-    while len(waiting):
-        best, others = waiting[0], waiting[1:]
-        kept.append(int(best))
-        low = np.maximum(corners[best, :2], corners[others, :2])
-        high = np.minimum(corners[best, 2:], corners[others, 2:])
-        shared = np.prod(np.clip(high - low, 0, None), axis=1)
-        areas = np.prod(corners[:, 2:] - corners[:, :2], axis=1)
-        overlap = shared / (areas[best] + areas[others] - shared)
-        waiting = others[overlap <= max_overlap]
-    return kept
+    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+    return [int(n) for n in cv2.dnn.NMSBoxes(boxes, confidences, 0.0, max_overlap)]
 
 
 def _box(corners: Array, confidence: float, width: int, height: int) -> Box | None:

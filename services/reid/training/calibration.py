@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from services.reid.core.identity import SAME_PERSON_SHARE
 from shared.model_store import IdentityPrior
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from shared.inference import Array
 
-NEWTON_STEPS = 50
 RIDGE = 1e-6
 
 
@@ -22,11 +22,10 @@ def cross_camera_pairs(
     vectors: Array, people: NDArray[np.int64], cameras: NDArray[np.int64], groups: NDArray[np.int64]
 ) -> tuple[Array, NDArray[np.bool_]]:
     """(cosine, whether one person) of all pairs from two cameras of one group of cameras."""
-    left, right = np.triu_indices(len(people), k=1)
-    counts = (cameras[left] != cameras[right]) & (groups[left] == groups[right])
-    left, right = left[counts], right[counts]
-    similarity: Array = np.einsum("nd,nd->n", vectors[left], vectors[right])
-    return similarity, people[left] == people[right]
+    apart = (cameras[:, None] != cameras) & (groups[:, None] == groups)
+    counts = np.triu(apart, k=1)
+    similarity: Array = (vectors @ vectors.T)[counts]
+    return similarity, (people[:, None] == people)[counts]
 
 
 def fit_identity_prior(similarity: Array, same: NDArray[np.bool_]) -> IdentityPrior:
@@ -52,15 +51,8 @@ def fit_identity_prior(similarity: Array, same: NDArray[np.bool_]) -> IdentityPr
 def _logistic_regression(
     x: NDArray[np.float64], y: NDArray[np.bool_], weights: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Newton's method; the ridge keeps separable pairs from an infinite slope."""
-    design = np.stack([x, np.ones_like(x)], axis=1)
-    coefficients = np.zeros(2)
-    for _ in range(NEWTON_STEPS):
-        belief = 1.0 / (1.0 + np.exp(-(design @ coefficients)))
-        gradient = design.T @ (weights * (y - belief)) - RIDGE * coefficients
-        curvature = (design * (weights * belief * (1 - belief))[:, None]).T @ design
-        step = np.linalg.solve(curvature + RIDGE * np.eye(2), gradient)
-        coefficients = coefficients + np.clip(step, -5.0, 5.0)
-        if np.abs(step).max() < 1e-9:
-            break
-    return float(coefficients[0]), float(coefficients[1])
+    """Slope and offset. weights: their sum is 1. The ridge keeps separable pairs from an infinite
+    slope."""
+    model = LogisticRegression(C=1 / RIDGE, solver="newton-cholesky", tol=1e-9)
+    model.fit(x[:, None], y, sample_weight=weights)
+    return float(model.coef_[0, 0]), float(model.intercept_[0])

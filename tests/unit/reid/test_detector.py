@@ -252,7 +252,7 @@ def test_suppression_agrees_with_a_naive_one():
     rng = np.random.default_rng(4)
     low = rng.uniform(0, 50, (40, 2))
     corners = np.concatenate([low, low + rng.uniform(5, 40, (40, 2))], axis=1).astype(np.float32)
-    confidences = rng.permutation(40).astype(np.float32)
+    confidences = (1 + rng.permutation(40).astype(np.float32)) / 40
 
     def iou(a, b):
         w = min(a[2], b[2]) - max(a[0], b[0])
@@ -266,6 +266,7 @@ def test_suppression_agrees_with_a_naive_one():
         if all(iou(corners[n], corners[k]) <= 0.4 for k in kept):
             kept.append(n)
     assert suppress(corners, confidences, 0.4) == kept
+    assert suppress(corners[:0], confidences[:0], 0.4) == []
 
 
 def test_every_registered_detector_keeps_the_contract(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -144,6 +145,17 @@ def test_only_pairs_of_two_cameras_of_one_place_count():
     )
     assert len(similarity) == 2
     assert same.all()
+
+
+def test_pairs_take_the_memory_of_their_similarities_and_not_of_their_vectors():
+    vectors = np.eye(300, 256, dtype=np.float32)
+    people, cameras = np.arange(300) // 2, np.arange(300) % 3
+    tracemalloc.start()
+    similarity, same = cross_camera_pairs(vectors, people, cameras, np.zeros(300, np.int64))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(similarity), same.sum()) == (3 * 100 * 100, 150)
+    assert peak < 5_000_000
 
 
 def test_one_crop_of_each_person_and_camera_is_enough_to_be_ranked():
