@@ -87,6 +87,14 @@ def test_patches_that_everybody_shares_do_not_push_two_people_apart():
     assert low_level_loss(maps, maps, torch.tensor([False]), settings) == 0.0
 
 
+def test_no_pairs_lose_nothing():
+    """A batch may hold one person of a source, who has nobody to be told from."""
+    none, same = torch.zeros(0, 256, requires_grad=True), torch.zeros(0, dtype=torch.bool)
+    maps = torch.zeros(0, 4, 8, 6)
+    assert high_level_loss(none, none, same, 1.0).item() == 0.0
+    assert low_level_loss(maps, maps, same, MspLossSettings()).item() == 0.0
+
+
 def test_the_high_level_loss_is_the_contrastive_loss_of_unit_vectors():
     rng = torch.Generator().manual_seed(4)
     a, b = (3.0 * torch.randn((6, 256), generator=rng) for _ in range(2))

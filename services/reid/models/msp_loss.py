@@ -81,7 +81,10 @@ def high_level_loss(
     a: Float[Tensor, "P 256"], b: Float[Tensor, "P 256"], same: Bool[Tensor, " P"], margin: float
 ) -> Float[Tensor, ""]:
     """Contrastive loss of P pairs: d^2 / 2 for one person, max(0, margin - d)^2 / 2 for two, where
-    d is the distance of the features at unit length. The mean over the pairs."""
+    d is the distance of the features at unit length. The mean over the pairs, 0 where there are
+    none."""
+    if not len(same):
+        return a.new_zeros(())
     squared = 2.0 - 2.0 * functional.cosine_similarity(a, b, dim=1)
     # A square root has no finite slope at zero.
     distance = squared.clamp_min(1e-8).sqrt()

@@ -104,7 +104,8 @@ def hold_out(
 ) -> tuple[LabelledPixels, LabelledPixels]:
     """(to train on, held out): the same share of every source's identities, drawn by seed.
 
-    Raises Malformed for a share that holds out nobody to compare with anybody.
+    Raises Malformed (`held_out`) for a share that holds out, or leaves, nobody to compare with
+    anybody.
     """
     draw = np.random.default_rng(seed)
     kept: list[NDArray[np.int64]] = []
@@ -115,10 +116,10 @@ def hold_out(
         count = round(share * len(people))
         held.append(people[:count])
         kept.append(people[count:])
-    if sum(map(len, held)) < 2:
+    if min(sum(map(len, held)), sum(map(len, kept))) < 2:
         raise Malformed(
-            f"{share:.3g} of the people is fewer than two; a model's card needs people who were not"
-            " trained on",
+            f"{share:.3g} of the people is fewer than two, or all but one; a model's card needs"
+            " people who were not trained on, and training others",
             code="held_out",
         )
     return data.only(np.sort(np.concatenate(kept))), data.only(np.sort(np.concatenate(held)))

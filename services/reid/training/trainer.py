@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from services.reid.training.made import made_loss
 from services.reid.training.objectives import OBJECTIVES, BatchLabels
 from services.reid.training.sampling import epoch_batches
 from services.reid.training.schedule import Progress, learning_rate_at, work_of
+from shared.durable_file import write_durably
 
 if TYPE_CHECKING:
     import contextlib
@@ -108,9 +110,9 @@ class Trainer:
             "steps_done": self.steps_done,
             "minutes": self.minutes,
         }
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
+        body = io.BytesIO()
+        torch.save(state, body)
+        write_durably(path, body.getvalue())
 
     def resume(self, path: Path) -> None:
         """Goes on from a checkpoint of the same data and settings."""

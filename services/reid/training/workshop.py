@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from services.reid.models.msp_cnn import UnitVectors
 from services.reid.training.calibration import cross_camera_pairs, fit_identity_prior
 from services.reid.training.card import Training, card_of
@@ -14,14 +16,18 @@ from services.reid.training.export import export
 from services.reid.training.made import read_made
 from services.reid.training.pixels import LabelledPixels, hold_out, read_training
 from services.reid.training.trainer import Device, Trainer, features_of, held_out_ranking
+from shared.errors import Malformed
 from shared.model_store import ModelStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import date
 
+    from numpy.typing import NDArray
+
     from services.reid.training.schedule import Progress
     from services.reid.training.settings import TrainingSettings
+    from shared.inference import Array
     from shared.model_store import StoredModel
 
 
@@ -48,9 +54,21 @@ class Workshop:
     ) -> Self:
         """Reads the crops. trial: of VIPeR, whose people are not trained on. start_from: a
         checkpoint of another training, whose features are a better start than chance. made: data
-        sets beside the crops. Raises Missing for a folder without crops, and what `read_made`
-        raises."""
+        sets beside the crops.
+
+        Raises Missing (`no_crops`, `no_training_crops`), Malformed (`no_epochs`, `held_out`,
+        `too_few_people`), what `read_training` and what `read_made` raise.
+        """
+        if not settings.epochs:
+            raise Malformed("there are no epochs to train for; ask for one", code="no_epochs")
         kept, held = hold_out(read_training(folders, trial), settings.held_out, settings.seed)
+        if kept.identities < settings.people:
+            raise Malformed(
+                f"{kept.identities} people are left to train on, and a batch takes"
+                f" {settings.people}: give --people {kept.identities} or fewer",
+                code="too_few_people",
+            )
+        _check_comparable(held)
         beside = read_made(made, kept) if made else None
         trainer = Trainer(kept, settings, Device.best(), beside)
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -77,9 +95,7 @@ class Workshop:
         """Exports the network as it is now, and puts it into the store with its card."""
         trainer, held = self.trainer, self.held_out
         vectors = features_of(trainer, held)
-        similarity, same = cross_camera_pairs(
-            vectors.numpy(), held.people.numpy(), held.cameras.numpy(), held.sources.numpy()
-        )
+        similarity, same = _pairs(vectors.numpy(), held)
         training = Training(
             name=out.name,
             version=version,
@@ -103,3 +119,21 @@ class Workshop:
                 held_out_ranking(vectors, held),
             )
             return ModelStore(out.parent).save(card, onnx)
+
+
+def _pairs(vectors: Array, held: LabelledPixels) -> tuple[Array, NDArray[np.bool_]]:
+    return cross_camera_pairs(
+        vectors, held.people.numpy(), held.cameras.numpy(), held.sources.numpy()
+    )
+
+
+def _check_comparable(held: LabelledPixels) -> None:
+    """Before the training, or hours later there would be no card."""
+    _, same = _pairs(np.zeros((len(held), 1), np.float32), held)
+    if same.all() or not same.any():
+        raise Malformed(
+            f"of {held.identities} people held out {'no two' if same.any() else 'none'} were seen"
+            " by two cameras, so nobody can be compared with anybody: give more crops, or a larger"
+            " --held-out",
+            code="held_out",
+        )

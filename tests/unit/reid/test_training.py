@@ -17,6 +17,7 @@ from services.reid.training.crops import of_market_names, training_crops
 from services.reid.training.pixels import hold_out, read_training
 from services.reid.training.settings import RECIPES, Network, Stage, TrainingSettings
 from services.reid.training.trainer import Device, Trainer, features_of
+from services.reid.training.workshop import Workshop
 from shared.errors import Malformed, Missing
 from shared.inference import Provider, open_session
 from shared.model_store import ModelStore
@@ -192,9 +193,27 @@ def test_what_is_msp_cnns_alone_is_refused_for_another_network(town, tmp_path, f
     assert f"osnet has no {foreign[0]}" in run.output
 
 
-def test_holding_out_nobody_is_refused_before_training_and_not_after(town):
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_holding_out_nobody_or_everybody_is_refused_before_training_and_not_after(town, share):
     with pytest.raises(Malformed, match="fewer than two"):
-        hold_out(read_training([town]), 0.0, seed=0)
+        hold_out(read_training([town]), share, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("cameras", "changes", "code"),
+    [
+        (2, {"people": 16}, "too_few_people"),
+        (1, {}, "held_out"),
+        (2, {"stages": (Stage(epochs=0),)}, "no_epochs"),
+    ],
+)
+def test_what_would_end_without_a_model_is_refused_before_training(
+    tmp_path, cameras, changes, code
+):
+    write_people(tmp_path / "train", range(1, 9), np.random.default_rng(0), cameras, crops=1)
+    with pytest.raises(Malformed) as refused:
+        Workshop.open([tmp_path], replace(TINY, **changes), tmp_path / "m.pt")
+    assert refused.value.code == code
 
 
 def test_the_exported_model_says_what_the_network_says(model_of_town, town):
