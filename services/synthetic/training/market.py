@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from services.synthetic.crop_name import crop_name_of
 from services.synthetic.training.pictures import Pictures
 from shared import images
 from shared.errors import Malformed, Missing
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-NAME = re.compile(r"(?P<person>-1|\d+)_c(?P<camera>\d+)")
-"""`0002_c1s1_000451_03.jpg`: person 2 through camera 1. -1 and 0 are nobody."""
 
 NO_CAMERA = 0
 """The camera, in the file names of a made data set, of whoever no camera saw."""
@@ -71,13 +68,13 @@ def _training_files(root: Path) -> Iterable[Path]:
 
 def crop_of(path: Path) -> PersonCrop:
     """Raises Malformed (`crop_name`) for a file of another name."""
-    found = NAME.match(path.name)
+    found = crop_name_of(path.name)
     if found is None:
         raise Malformed(
             f"{path} is not named like a Market-1501 crop (0002_c1s1_000451_03.jpg)",
             code="crop_name",
         )
-    return PersonCrop(path, int(found["person"]), int(found["camera"]))
+    return PersonCrop(path, found.person, found.camera)
 
 
 def cameras_of(crops: Iterable[PersonCrop]) -> list[int]:

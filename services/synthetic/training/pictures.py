@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 import zipfile
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 
+from services.synthetic.crop_name import crop_name_of
 from shared.errors import Malformed, Missing
 from shared.images import decode
 
@@ -34,8 +34,6 @@ IMAGES = frozenset({".png", ".jpg", ".jpeg"})
 IDX = ("images-idx3-ubyte.gz", "labels-idx1-ubyte.gz")
 IDX_HEADERS = (16, 8)
 TRAIN, TEST = "train", "t10k"
-
-MARKET_CAMERA = re.compile(r"-?\d+_(c\d+)s\d")
 
 LEAST = 2
 """Of the pictures of a data set: batch normalisation says nothing of one."""
@@ -174,11 +172,11 @@ def _of_folder(folder: Path) -> Pictures:
     if not files:
         raise Missing(f"there are no .png or .jpg pictures in {folder}", code="no_pictures")
     images = _of_one_size([decode(file.read_bytes(), "rgb") for file in files])
-    cameras = [MARKET_CAMERA.match(file.name) for file in files]
+    crops = [found for file in files if (found := crop_name_of(file.name))]
     if folders != [folder]:
         names = [file.parent.name for file in files]
     else:
-        names = [camera[1] if camera else "" for camera in cameras] if all(cameras) else []
+        names = [crop.label for crop in crops] if len(crops) == len(files) else []
     classes = tuple(sorted({*names, *(one.name for one in folders if one != folder)}))
     labels = np.array([classes.index(name) for name in names] or [0] * len(files), np.int64)
     return Pictures(folder.resolve().name, _channels_first(images), labels, classes)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +23,19 @@ if TYPE_CHECKING:
 BESIDE = 3
 """Files of a data set beside its pictures: manifest, listing and sheet."""
 
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-"""What zipfile raises: torn, cut off, packed in a strange way, encrypted."""
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    UnicodeDecodeError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What zipfile raises: torn, cut off, misnamed, packed in a strange way, encrypted."""
+
+NO_ARRAY = (ValueError, AttributeError, TokenError)
+"""What numpy raises: of a header that is none, of a version or in a text that it cannot read."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,7 @@ class Entries:
                 version = np.lib.format.read_magic(file)
                 header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
                 shape, _, kind = header(file)
-            except (ValueError, AttributeError) as error:
+            except NO_ARRAY as error:
                 raise Malformed(f"{name} is no array: {error}", code="not_pictures") from error
             self._left -= prod(shape) * kind.itemsize
             if self._left < 0:
@@ -75,7 +88,7 @@ class Entries:
         try:
             with self._archive.open(name) as file:
                 found: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        except ValueError as error:
+        except NO_ARRAY as error:
             raise Malformed(f"{name} is no array: {error}", code="not_pictures") from error
         return found
 
@@ -99,4 +112,12 @@ def sound() -> Iterator[None]:
     try:
         yield
     except BROKEN as error:
-        raise Malformed(f"the archive is broken: {error}", code="archive_broken") from error
+        raise _broken(error) from error
+    except OSError as error:
+        if error.errno is not None:  # of the disk
+            raise
+        raise _broken(error) from error  # of bzip2
+
+
+def _broken(error: Exception) -> Malformed:
+    return Malformed(f"the archive is broken: {error}", code="archive_broken")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import simplejpeg
 from PIL import Image
 
+from services.synthetic.crop_name import crop_name_of
 from shared.data_folder import check_name
 from shared.errors import Invalid, Malformed, TooLarge
 from shared.images import JPEG_MAGIC, ImageLimits, inspect
@@ -21,12 +21,15 @@ from shared.mark import refuse_marked
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from services.synthetic.uploads.archive import Entries
 
 LEAST_SIDE = 8
 """Pixels: characters are small."""
 
-MARKET = re.compile(r"-?\d+_(c\d+)s\d")
+LIMITS = ImageLimits(min_side=LEAST_SIDE)
+
 DEEPEST = 3
 """ROOT/CLASS/FILE."""
 
@@ -58,16 +61,16 @@ def pictures_of(entries: Entries, kind: DataKind) -> Iterator[Picture]:
 
 def _of_files(entries: Entries, kind: DataKind) -> Iterator[Picture]:
     """FILE, CLASS/FILE or ROOT/CLASS/FILE. Raises Malformed (`not_pictures`, `not_persons`)."""
-    limits = ImageLimits(min_side=LEAST_SIDE)
+    depth = _depth(entries.names) if entries.names else 1
     for full in sorted(entries.names):
         check_name(full)
-        name = "/".join(full.split("/")[_depth(entries.names) - 2 :][-2:])
+        name = "/".join(full.split("/")[depth - 2 :][-2:])
         path = PurePosixPath(name)
         if path.suffix.lower() not in IMAGE_ENDINGS:
             raise Malformed(f"{full} is no picture: .png and .jpg are taken", code="not_pictures")
         body = entries.read(full)
         try:
-            info = inspect(body, limits)
+            info = inspect(body, LIMITS)
             refuse_marked(body)
         except Invalid as error:
             raise type(error)(f"{full}: {error}", code=error.code) from error
@@ -88,12 +91,12 @@ def _depth(names: Sequence[str]) -> int:
 
 def _camera(name: str) -> str:
     """Raises Malformed (`not_persons`)."""
-    if not (found := MARKET.match(name)):
+    if not (found := crop_name_of(name)):
         raise Malformed(
             f"{name} is not named as crops of Market-1501 are, such as 0002_c1s1_000451_03.jpg",
             code="not_persons",
         )
-    return found[1]
+    return found.label
 
 
 def _is_gray(body: bytes) -> bool:
@@ -132,10 +135,24 @@ def _labels(entries: Entries, count: int) -> list[str]:
     if numbers.shape != (count,) or numbers.dtype.kind not in "iu":
         raise Malformed(f"{count} images have other labels", code="not_pictures")
     numbers = numbers.astype(np.int64)
-    highest = int(numbers.max(initial=-1))
-    names = [str(n) for n in range(highest + 1)]
-    if "classes.npy" in entries.names:
-        names = [str(name) for name in entries.array("classes.npy").tolist()]
-    if numbers.min(initial=0) < 0 or highest >= len(names):
+    named = "classes.npy" in entries.names
+    names = _class_names(entries.array("classes.npy")) if named else []
+    if numbers.min(initial=0) < 0 or (named and numbers.max(initial=-1) >= len(names)):
         raise Malformed("labels name no class", code="not_pictures")
-    return [names[n] for n in numbers.tolist()]
+    # Without names, one label of ten digits must not make a list of as many.
+    return [names[n] if named else str(n) for n in numbers.tolist()]
+
+
+def _class_names(found: NDArray[Any]) -> list[str]:
+    """Each names a folder. Raises Malformed (`not_pictures`, `bad_file_name`)."""
+    try:
+        names = [str(name) for name in found.tolist()] if found.ndim == 1 else []
+    except (SystemError, ValueError):  # of letters that there are not
+        names = []
+    if not names or len(set(names)) < len(names) or any("/" in name for name in names):
+        raise Malformed(
+            "classes are one row of names, each once and without a slash", code="not_pictures"
+        )
+    for name in names:
+        check_name(name)
+    return names

@@ -58,6 +58,9 @@ async def test_an_npz_becomes_pictures_of_its_classes(studio):
     assert (told["classes"], told["width"], told["channels"]) == (["x", "y"], 9, 1)
     found = read_pictures(studio.datasets / told["id"] / "images")
     assert np.array_equal(found.images[0, 0], images[0])
+    labels = np.array([0, 10**12] * 3)
+    told = (await studio.send(arrays(images=images, labels=labels))).json()
+    assert told["classes"] == ["0", str(10**12)], "and the memory holds no name for each between"
 
 
 async def test_crops_of_persons_are_of_their_cameras(studio):
@@ -113,6 +116,34 @@ def encrypted() -> bytes:
     return bytes(body)
 
 
+def damaged(packing: int) -> bytes:
+    """A byte of its first picture is another."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", packing) as archive:
+        for n in range(2):
+            archive.writestr(f"{n}.png", picture(n))
+    body = bytearray(packed.getvalue())
+    body[60] ^= 0xFF
+    return bytes(body)
+
+
+def misnamed() -> bytes:
+    """Its directory says that its names are UTF-8."""
+    return zipped({"\xe9.png": picture(), "b.png": picture()}).replace(b"\xc3\xa9", b"\xc3\x28")
+
+
+def classed(*names: str | tuple[str, ...]) -> bytes:
+    images, labels = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1])
+    return arrays(images=images, labels=labels, classes=np.array(names))
+
+
+def torn_array() -> bytes:
+    """The text of its header has an open bracket."""
+    packed = io.BytesIO()
+    np.save(packed, np.zeros((4, 8, 8), np.uint8))
+    return zipped({"images.npy": packed.getvalue().replace(b"8), }", b"8   }")})
+
+
 REFUSED = {
     "no archive": (b"GIF89a", 415, "not_an_archive"),
     "nothing": (b"", 415, "not_an_archive"),
@@ -125,6 +156,12 @@ REFUSED = {
         422,
         "not_pictures",
     ),
+    "a class below a class": (classed("a/b", "c"), 422, "not_pictures"),
+    "a class without a name": (classed("", "b"), 422, "bad_file_name"),
+    "a class that leads out": (classed("..", "b"), 422, "bad_file_name"),
+    "one class twice": (classed("a", "a"), 422, "not_pictures"),
+    "a table of classes": (classed(("a", "b"), ("c", "d")), 422, "not_pictures"),
+    "half a header": (torn_array(), 422, "not_pictures"),
     "objects": (arrays(images=np.array([{}, {}], dtype=object)), 422, "not_pictures"),
     "tiny": (letters(4, width=4), 422, "image_too_small"),
     "text": (zipped({"a.png": picture(), "b.txt": b"hello"}), 422, "not_pictures"),
@@ -138,6 +175,9 @@ REFUSED = {
     "a bomb of an array": (array_bomb(), 413, "unpacked_too_large"),
     "too many": (zipped({f"{n}.png": b"" for n in range(60)}), 413, "too_many_pictures"),
     "encrypted": (encrypted(), 422, "archive_broken"),
+    "damaged LZMA": (damaged(zipfile.ZIP_LZMA), 422, "archive_broken"),
+    "damaged bzip2": (damaged(zipfile.ZIP_BZIP2), 422, "archive_broken"),
+    "misnamed": (misnamed(), 422, "archive_broken"),
     "cut archive": (letters()[:-30], 415, "not_an_archive"),
     "too large": (bytes(200_001), 413, "body_too_large"),
 }
