@@ -1,11 +1,13 @@
 """One training for each made data set and seed, kept on disk: what `uplift` compares.
 
 A comparison takes hours on a CPU; what is done is not done again, and several processes may share
-the work, each with arms of its own.
+the work, each with arms of its own. Beside an arm's results stands the digest of what it learns
+from: a data set that was made anew under its old name is another one.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -50,6 +52,21 @@ class Arms:
             )
         write_durably(path, text.encode())
 
+    def tell(self, arm: str, digest: str) -> None:
+        """digest: of the arm's data set. Results that stand without one are taken to be of it.
+
+        Raises Conflict (`other_data_set`) where the folder holds results of another one.
+        """
+        path = self.folder / f"{arm}.sha256"
+        if not path.exists():
+            write_durably(path, digest.encode())
+        elif path.read_text() != digest:
+            raise Conflict(
+                f"the results of {arm} in {self.folder} are of another data set of this name; name"
+                f" another folder, or delete {path.name} and {arm}-*.npz there",
+                code="other_data_set",
+            )
+
     def has(self, arm: str, seed: int) -> bool:
         return self._path(arm, seed).is_file()
 
@@ -80,9 +97,9 @@ class Arms:
             for way, ranking in found.items()
             for name in (*FIELDS, "gallery")
         }
-        part = self._path(arm, seed).with_suffix(".part.npz")
-        np.savez(part, **arrays)
-        part.replace(self._path(arm, seed))
+        body = io.BytesIO()
+        np.savez(body, **arrays)
+        write_durably(self._path(arm, seed), body.getvalue())
 
     def _read(self, arm: str, seed: int, way: str) -> Ranking:
         with np.load(self._path(arm, seed)) as arrays:

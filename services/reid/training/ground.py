@@ -6,6 +6,7 @@ on others, of which a training has no label.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,16 @@ class Ground:
     train: LabelledPixels
     shown: LabelledPixels
     queries: int
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of who is on the crops, in their order, and which cameras took them. Not of the
+        pixels: resizing rounds otherwise on other machines, which may share a comparison."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.shown):
+            digest.update(part.named.numpy())
+            digest.update(part.cameras.numpy())
+        return digest.hexdigest()
 
     def rankings(self, trainer: Trainer) -> dict[str, Ranking]:
         """`plain`, and `centred`, each camera's mean vector taken away; no label is looked at."""

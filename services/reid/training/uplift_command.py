@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 import typer
@@ -21,15 +21,18 @@ from shared.made_data import MadeData
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from services.reid.training.ground import Ground
     from services.reid.training.uplift import Measured
+    from shared.made_data import Verdict
 
 SEEDS = (0, 1, 2)
+LEAST_CONTROLS = 2
 
 
 def uplift_command(
     data: Annotated[Path, typer.Option(help="Real crops, in Market-1501's layout.")],
     control: Annotated[
-        list[Path], typer.Option(help="A data set made without learning; give both controls.")
+        list[Path], typer.Option(help="A data set made without learning; give two or more.")
     ],
     out: Annotated[Path, typer.Option(help="Folder of what each training achieved.")],
     made: Annotated[list[Path] | None, typer.Option(help="A data set to judge.")] = None,
@@ -51,14 +54,14 @@ def uplift_command(
 ) -> None:
     """Trains without, with each control and with each data set, and says what each adds."""
     torch.set_num_threads(threads)
-    folders = {folder.resolve().name: folder for folder in (*control, *(made or ()))}
-    controls = [folder.resolve().name for folder in control]
+    folders, controls = _arms(control, made or (), only or ()), _names(control)
     settings = settings_of(RECIPES[network], epochs, shrink, share)
     cameras = {"train": train_camera or [], "test": test_camera or []}
     common = {"data": data.name, "cameras": cameras, "validation": validation}
     told = json.loads(json.dumps(asdict(settings) | common))
     arms, seeds = Arms(out, told), seed or list(SEEDS)
     ground = market_ground(data, cameras["train"], cameras["test"], validation=validation)
+    _tell(arms, ground, folders)
     for arm in only or [BASE, *folders]:
         missing = [one for one in seeds if not arms.has(arm, one)]
         beside = read_made([folders[arm]], ground.train) if missing and arm != BASE else None
@@ -68,15 +71,49 @@ def uplift_command(
         return
     measured = {arm: arms.rankings(arm, seeds) for arm in (BASE, *folders)}
     print(table(measured, controls))
-    found = {arm: figures_of(measured[arm]) for arm in measured}
     on = f"{data.name}, test cameras {test_camera or 'all'}, seeds {seeds}"
     verdicts = {arm: verdict_of(arm, measured, controls, on) for arm in folders}
     if not validation:
         for arm, folder in folders.items():
             MadeData.read(folder, verified=False).judged(verdict=verdicts[arm])
     if as_json:
-        said = {arm: one.model_dump(mode="json") for arm, one in verdicts.items()}
-        print(json.dumps({"arms": found, "verdicts": said}))
+        print(json.dumps(_said(measured, verdicts)))
+
+
+def _arms(controls: Sequence[Path], made: Sequence[Path], only: Sequence[str]) -> dict[str, Path]:
+    """Data sets by their folders' names. Raises typer.BadParameter for too few controls, and where
+    a name stands for two, or for none."""
+    if len(controls) < LEAST_CONTROLS:
+        raise typer.BadParameter(f"a gain is one over {LEAST_CONTROLS} controls or more: give them")
+    folders = [*controls, *made]
+    names = _names(folders)
+    twice = {name for name in names if [BASE, *names].count(name) > 1}
+    if twice:
+        raise typer.BadParameter(
+            f"an arm is known by its folder's name; {', '.join(sorted(twice))} stands for two"
+        )
+    unknown = {*only} - {BASE, *names}
+    if unknown:
+        raise typer.BadParameter(f"no data set {', '.join(sorted(unknown))}: give it by --made")
+    return dict(zip(names, folders, strict=True))
+
+
+def _tell(arms: Arms, ground: Ground, folders: Mapping[str, Path]) -> None:
+    """What each arm learns from, before any is trained. Raises what Arms.tell raises."""
+    arms.tell(BASE, ground.digest)
+    for arm, folder in folders.items():
+        arms.tell(arm, MadeData.read(folder, verified=False).manifest.sha256)
+
+
+def _said(measured: Mapping[str, Measured], verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
+    return {
+        "arms": {arm: figures_of(measured[arm]) for arm in measured},
+        "verdicts": {arm: one.model_dump(mode="json") for arm, one in verdicts.items()},
+    }
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    return [folder.resolve().name for folder in folders]
 
 
 def table(measured: Mapping[str, Measured], controls: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -238,3 +239,25 @@ def test_uplift_writes_its_verdict_and_trains_nothing_twice(town, tmp_path):
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "arms").glob("*.npz")}
     with pytest.raises(Conflict):
         Arms(tmp_path / "arms", {"other": 1})
+    (tmp_path / "arms" / "jitter.sha256").unlink()  # as older comparisons left it
+    assert CliRunner().invoke(app, words).exit_code == 0
+    shutil.rmtree(jitter)
+    write_made(jitter, range(1, 10))
+    with pytest.raises(Conflict) as refused:
+        app(words, standalone_mode=False)
+    assert refused.value.code == "other_data_set"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--control", "b"], "over 2 controls"),
+        (["--control", "b", "--control", "c", "--made", "elsewhere/b"], "b stands for two"),
+        (["--control", "b", "--control", "base"], "base stands for two"),
+        (["--control", "b", "--control", "c", "--only", "d"], "no data set d"),
+    ],
+)
+def test_uplift_takes_two_controls_and_names_that_stand_for_one(tmp_path, options, told):
+    run = CliRunner().invoke(app, ["uplift", "--data", ".", "--out", str(tmp_path), *options])
+    assert run.exit_code == 2
+    assert told in run.output
