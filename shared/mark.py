@@ -6,6 +6,7 @@ specification, part 3, 1.1.3) or a chunk of a PNG (1.1.5). It is found in metada
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -35,11 +36,20 @@ XMP = (
 ).encode()
 
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+JPEG_FIRST = 6
+"""SOI, and the marker and length of the segment behind it."""
+
 PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"
 """Keyword, not compressed, no language, no translated keyword."""
 
 PNG_FIRST = len(PNG_MAGIC) + 25
 """Behind the IHDR, which comes first and has 13 bytes."""
+
+PACKED_TEXT = re.compile(rb"zTXt[^\0]{1,79}\0\0|iTXt[^\0]{1,79}\0\x01\0[^\0]*\0[^\0]*\0")
+"""What stands before text that is compressed (PNG specification, 11.3.3)."""
+
+MOST_TEXT = 4 * 1024 * 1024
+"""Bytes that the compressed texts of an image may come to; whatever is behind them is not read."""
 
 APP1, SCAN = 0xE1, 0xDA
 APPLICATION = frozenset({*range(0xE0, 0xF0), 0xFE})
@@ -55,14 +65,14 @@ def marked(body: bytes) -> bytes:
     """
     if is_marked(body):
         return body
-    if body.startswith(JPEG_MAGIC):
+    if body.startswith(JPEG_MAGIC) and len(body) >= JPEG_FIRST:
         segment = JPEG_XMP + XMP
         head = struct.pack(">BBH", 0xFF, APP1, len(segment) + 2)
         place = 2 + _jfif_bytes(body)
         return body[:place] + head + segment + body[place:]
-    if body.startswith(PNG_MAGIC):
+    if body.startswith(PNG_MAGIC) and len(body) >= PNG_FIRST:
         return body[:PNG_FIRST] + _chunk(b"iTXt", PNG_XMP + XMP) + body[PNG_FIRST:]
-    raise UnsupportedMedia("only JPEG and PNG images can be marked", code="not_markable")
+    raise UnsupportedMedia("only whole JPEG and PNG images can be marked", code="not_markable")
 
 
 def is_marked(body: bytes) -> bool:
@@ -120,9 +130,23 @@ def _jpeg_metadata(body: bytes) -> Iterator[bytes]:
 
 def _png_metadata(body: bytes) -> Iterator[bytes]:
     """Of all chunks but the pixels': text may stand behind them."""
-    place = len(PNG_MAGIC)
+    place, left = len(PNG_MAGIC), MOST_TEXT
     while place + 8 <= len(body):
         end = place + 8 + int.from_bytes(body[place : place + 4], "big")
         if body[place + 4 : place + 8] != PIXELS:
             yield body[place + 8 : end]
+            text = _unpacked(body[place + 4 : end], left)
+            left -= len(text)
+            yield text
         place = end + 4
+
+
+def _unpacked(chunk: bytes, limit: int) -> bytes:
+    """The text of a compressed one, up to the limit; of any other chunk, nothing."""
+    packed = PACKED_TEXT.match(chunk)
+    if packed is None or limit <= 0:  # zlib takes no bound of 0 for one
+        return b""
+    try:
+        return zlib.decompressobj().decompress(chunk[packed.end() :], limit)
+    except zlib.error:
+        return b""

@@ -38,12 +38,15 @@ class Shelf:
 
     def get(self, dataset_id: str) -> MadeData:
         """Not verified: whoever learns from it does that. Raises Missing (`unknown_dataset`)."""
-        if not ID.fullmatch(dataset_id) or not (self.folder / dataset_id).is_dir():
-            raise Missing(f"no data set {dataset_id!r}", code="unknown_dataset")
+        self._find(dataset_id)
         return MadeData.read(self.folder / dataset_id, verified=False)
 
     def has(self, dataset_id: str) -> bool:
         return (self.folder / dataset_id).is_dir()
+
+    def _find(self, dataset_id: str) -> None:
+        if not ID.fullmatch(dataset_id) or not self.has(dataset_id):
+            raise Missing(f"no data set {dataset_id!r}", code="unknown_dataset")
 
     def draft(self, dataset_id: str) -> Path:
         """An absent folder to write the data set into; what a former process has left is gone.
@@ -70,8 +73,9 @@ class Shelf:
         shutil.rmtree(self.folder / f".new-{dataset_id}", ignore_errors=True)
 
     def remove(self, dataset_id: str) -> None:
-        """Jobs that have read it go on; one that is to read it fails. Raises Missing."""
-        self.get(dataset_id)
+        """Jobs that have read it go on; one that is to read it fails. A broken one goes, too.
+        Raises Missing."""
+        self._find(dataset_id)
         gone = self.folder / f".gone-{dataset_id}"
         shutil.rmtree(gone, ignore_errors=True)  # of a process that died while it removed
         (self.folder / dataset_id).rename(gone)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
+import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
@@ -13,10 +14,15 @@ from services.synthetic.shelf import archived
 from services.synthetic.uploads.archive import UploadLimits
 from services.synthetic.uploads.receiving import receive
 from services.synthetic.uploads.unpacking import Upload
-from shared.errors import Missing
+from shared.errors import Corrupt, Missing
 from shared.jobs_api import READS, WRITES
 from shared.made_data import SHEET, DataKind, MadeData, MadeManifest
 from shared.paging import Page
+
+if TYPE_CHECKING:
+    from services.synthetic.shelf import Shelf
+
+log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/v1/datasets", tags=["synthetic"])
 
@@ -55,8 +61,9 @@ async def create_dataset(
 
     415: `not_an_archive`. 413: `body_too_large`, `unpacked_too_large`, `too_many_pictures`. 422:
     `too_few_pictures`, `not_pictures`, `bad_file_name`, `archive_broken`, `not_persons`,
-    `synthetic_image` (made pictures come with their manifest, or not at all), `file_checksum`. 503:
-    `disk_full`. Nothing of a refused archive stays.
+    `synthetic_image` (made pictures come with their manifest, or not at all), `file_checksum`,
+    `counts_differ`. 409: `conflict` where the key was used for another, `in_progress` where its
+    first order is at work. 503: `disk_full`. Nothing of a refused archive stays.
     """
     settings = settings_of(request)
     limits = UploadLimits(settings.dataset_max_unpacked_bytes, settings.dataset_max_pictures)
@@ -75,14 +82,25 @@ async def create_dataset(
 async def list_datasets(
     request: Request, limit: Limit = 100, cursor: str | None = None
 ) -> Page[Dataset]:
-    """The newest first."""
-    shelf = shelf_of(request)
+    """The newest first; one whose manifest is broken is left out, and told in the log."""
+    found = await asyncio.to_thread(_newest, shelf_of(request), limit + 1, cursor)
+    return Page.of(found, limit, key=lambda dataset: dataset.id)
 
-    def found() -> list[Dataset]:
-        ids = [one for one in shelf.ids if cursor is None or one < cursor]
-        return [Dataset.of(shelf.get(one)) for one in ids[: limit + 1]]
 
-    return Page.of(await asyncio.to_thread(found), limit, key=lambda dataset: dataset.id)
+def _newest(shelf: Shelf, limit: int, before: str | None) -> list[Dataset]:
+    found: list[Dataset] = []
+    for one in shelf.ids:
+        if before is not None and one >= before:
+            continue
+        try:
+            found.append(Dataset.of(shelf.get(one)))
+        except Missing:
+            continue  # it has just been deleted
+        except Corrupt as error:
+            log.warning("dataset_broken", dataset_id=one, error=str(error))
+        if len(found) == limit:
+            break
+    return found
 
 
 @router.get("/{dataset_id}", dependencies=[READS])

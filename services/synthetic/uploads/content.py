@@ -14,7 +14,7 @@ from PIL import Image
 from services.synthetic.crop_name import crop_name_of
 from shared.data_folder import check_name
 from shared.errors import Invalid, Malformed, TooLarge
-from shared.images import JPEG_MAGIC, ImageLimits, inspect
+from shared.images import JPEG_MAGIC, ImageInfo, ImageLimits, inspect
 from shared.made_data import IMAGE_ENDINGS, DataKind
 from shared.mark import refuse_marked
 
@@ -69,13 +69,20 @@ def _of_files(entries: Entries, kind: DataKind) -> Iterator[Picture]:
         if path.suffix.lower() not in IMAGE_ENDINGS:
             raise Malformed(f"{full} is no picture: .png and .jpg are taken", code="not_pictures")
         body = entries.read(full)
-        try:
-            info = inspect(body, LIMITS)
-            refuse_marked(body)
-        except Invalid as error:
-            raise type(error)(f"{full}: {error}", code=error.code) from error
+        info = inspect_picture(full, body)
         label = _camera(path.name) if kind is DataKind.PERSONS else name.rpartition("/")[0]
         yield Picture(name, label, body, info.width, info.height, _is_gray(body))
+
+
+def inspect_picture(name: str, body: bytes, *, may_be_made: bool = False) -> ImageInfo:
+    """Raises Malformed (`synthetic_image`) and what `shared.images.inspect` does, with its name."""
+    try:
+        info = inspect(body, LIMITS)
+        if not may_be_made:
+            refuse_marked(body)
+    except Invalid as error:
+        raise type(error)(f"{name}: {error}", code=error.code) from error
+    return info
 
 
 def _depth(names: Sequence[str]) -> int:

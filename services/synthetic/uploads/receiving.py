@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from typing import TYPE_CHECKING
 
 from ulid import ULID
 
+from services.synthetic.uploads.key_note import keyed
 from services.synthetic.uploads.unpacking import Upload, unpack
 from shared.data_folder import raise_if_full
-from shared.durable_file import write_durably
-from shared.errors import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,8 +30,9 @@ async def receive(
 ) -> MadeData:
     """key: whoever sends the same body under it again gets the same data set.
 
-    Raises Conflict (`conflict`) for a key that was used for another, Unavailable (`disk_full`), and
-    what `unpack` raises; nothing stays on the disk then.
+    Raises Conflict (`conflict`) for a key that was used for another, and (`in_progress`) for one
+    whose data set is being made; Unavailable (`disk_full`), and what `unpack` raises. Nothing stays
+    on the disk then, but for the empty note of a key.
     """
     dataset_id = str(ULID())
     archive = shelf.folder / f".upload-{dataset_id}"
@@ -72,11 +71,17 @@ def _shelve_once(
     if key is None:
         return _shelve(archive, dataset_id, shelf, upload, limits)
     told = {"body": digest, "name": upload.name, "kind": upload.kind, "licence": upload.licence}
-    if twin := _twin(shelf, key, told):
-        return twin
-    data = _shelve(archive, dataset_id, shelf, upload, limits)
-    write_durably(_note(shelf, key), json.dumps({"id": dataset_id, "order": told}).encode())
-    return data
+    with keyed(shelf.folder / ".keys", key) as note:
+        known_id = note.id_of(told)
+        if known_id is not None and shelf.has(known_id):
+            return shelf.get(known_id)
+        # Written first: whoever dies from here on is followed by one who makes the same data set.
+        note.write(known_id or dataset_id, told)
+        try:
+            return _shelve(archive, known_id or dataset_id, shelf, upload, limits)
+        except BaseException:
+            note.clear()
+            raise
 
 
 def _shelve(
@@ -87,18 +92,3 @@ def _shelve(
         return shelf.put(dataset_id)
     finally:
         shelf.drop_draft(dataset_id)
-
-
-def _twin(shelf: Shelf, key: str, told: dict[str, str]) -> MadeData | None:
-    """None where the key is new, or its data set was deleted since."""
-    note = _note(shelf, key)
-    if not note.is_file():
-        return None
-    known = json.loads(note.read_bytes())
-    if known["order"] != told:
-        raise Conflict("this Idempotency-Key was used for another data set")
-    return shelf.get(known["id"]) if shelf.has(known["id"]) else None
-
-
-def _note(shelf: Shelf, key: str) -> Path:
-    return shelf.folder / ".keys" / hashlib.sha256(key.encode()).hexdigest()

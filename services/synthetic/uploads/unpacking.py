@@ -12,7 +12,7 @@ from PIL import Image
 
 from services.synthetic.training.sheet import draw_sheet
 from services.synthetic.uploads.archive import Entries, sound
-from services.synthetic.uploads.content import pictures_of
+from services.synthetic.uploads.content import inspect_picture, pictures_of
 from shared.data_folder import LISTING, MANIFEST, check_name, raise_if_full
 from shared.errors import Corrupt, Malformed, Missing, UnsupportedMedia
 from shared.images import decode
@@ -45,7 +45,7 @@ def unpack(archive: Path, draft: Path, upload: Upload, limits: UploadLimits) -> 
 
     Raises UnsupportedMedia (`not_an_archive`), Malformed (`archive_broken`, `too_few_pictures`),
     Unavailable (`disk_full`), and what `pictures_of` raises; of an archive with a manifest of ours
-    Malformed (`file_checksum` and whatever else `MadeData.read` finds).
+    Malformed (`counts_differ`, `file_checksum` and whatever else `MadeData.read` finds).
     """
     if not zipfile.is_zipfile(archive):
         raise UnsupportedMedia("send a .zip of pictures, or an .npz", code="not_an_archive")
@@ -70,11 +70,28 @@ def _restored(entries: Entries, draft: Path) -> MadeData:
             raise_if_full(error, draft.parent)
             raise
     try:
-        return MadeData.read(draft)
+        data = MadeData.read(draft)
     except (Missing, Corrupt) as error:
         raise Malformed(
             f"the archive is not the data set of its manifest: {error}", code=error.code
         ) from error
+    _check(data)
+    return data
+
+
+def _check(data: MadeData) -> None:
+    """Whoever wrote the manifest may have written anything: its pictures pass what those without
+    one do, and there are as many as it counts. Raises Malformed (`counts_differ`)."""
+    images = data.images
+    for path in images:
+        name = path.relative_to(data.folder).as_posix()
+        inspect_picture(name, path.read_bytes(), may_be_made=data.manifest.synthetic)
+    if len(images) != data.manifest.counts.get("pictures", len(images)):
+        raise Malformed(
+            f"the archive holds {len(images)} pictures; its manifest counts"
+            f" {data.manifest.counts['pictures']}",
+            code="counts_differ",
+        )
 
 
 def _written(entries: Entries, draft: Path, upload: Upload) -> MadeData:

@@ -7,7 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from pydantic import ValidationError
 
 from shared.data_folder import LISTING, MANIFEST
@@ -22,7 +22,7 @@ from shared.made_data import (
     Outcome,
     Verdict,
 )
-from shared.mark import TRAINED_ALGORITHMIC_MEDIA, is_marked, marked
+from shared.mark import MOST_TEXT, TRAINED_ALGORITHMIC_MEDIA, XMP, is_marked, marked
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3)).astype(np.uint8)
 
@@ -86,6 +86,19 @@ def test_text_behind_the_pixels_of_a_png_counts_and_pixels_never_do():
     assert not is_marked(encode_jpeg(PIXELS) + TRAINED_ALGORITHMIC_MEDIA.encode())
 
 
+def test_compressed_text_of_a_png_counts_and_a_bomb_of_it_is_not_unpacked():
+    packed, bomb = PngImagePlugin.PngInfo(), PngImagePlugin.PngInfo()
+    packed.add_itxt("XML:com.adobe.xmp", XMP.decode(), zip=True)
+    assert is_marked(png(pnginfo=packed))
+    older = PngImagePlugin.PngInfo()
+    older.add_text("Source", TRAINED_ALGORITHMIC_MEDIA, zip=True)
+    assert is_marked(png(pnginfo=older))
+    bomb.add_text("Source", " " * MOST_TEXT + TRAINED_ALGORITHMIC_MEDIA, zip=True)
+    assert not is_marked(png(pnginfo=bomb)), "what lies so far behind is not read"
+    torn = png(pnginfo=packed).replace(b"\0\1\0\0\0x", b"\0\1\0\0\0y")
+    assert not is_marked(torn)
+
+
 def test_what_is_cut_off_or_no_image_has_no_mark_and_gets_none():
     for length in range(0, 60, 7):
         assert not is_marked(png()[:length])
@@ -93,6 +106,9 @@ def test_what_is_cut_off_or_no_image_has_no_mark_and_gets_none():
     with pytest.raises(UnsupportedMedia) as refused:
         marked(b"GIF89a")
     assert refused.value.code == "not_markable"
+    for head in (encode_jpeg(PIXELS)[:5], png()[:32]):
+        with pytest.raises(UnsupportedMedia):
+            marked(head)
 
 
 def test_a_data_set_reads_back_verified_and_its_pictures_are_marked(made):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import resource
+import shutil
 import struct
 import zipfile
 
@@ -12,6 +14,7 @@ import pytest
 from ulid import ULID
 
 from services.synthetic.training.pictures import read_pictures
+from services.synthetic.uploads.key_note import keyed
 from shared.made_data import DataKind, MadeAbout, MadeData, MadeFolder
 from shared.mark import is_marked, marked
 from tests.unit.synthetic.studio import arrays, letters, picture, running_studio, zipped
@@ -199,6 +202,79 @@ async def test_a_retry_with_its_key_makes_no_second_data_set(studio):
     assert (other.status_code, other.json()["code"]) == (409, "conflict")
     listed = (await studio.api.get("/v1/datasets")).json()
     assert [one["id"] for one in listed["items"]] == [first.json()["id"]]
+
+
+async def test_two_that_come_with_one_key_at_once_make_one_data_set(studio):
+    answers = await asyncio.gather(*(studio.send(letters(40), key="k") for _ in range(4)))
+    told = {answer.status_code: answer.json() for answer in answers}
+    assert told.keys() <= {201, 409}
+    assert 201 in told
+    assert told.get(409, {"code": "in_progress"})["code"] == "in_progress"
+    assert (await studio.send(letters(40), key="k")).json() == told[201]
+    listed = (await studio.api.get("/v1/datasets")).json()["items"]
+    assert [one["id"] for one in listed] == [told[201]["id"]]
+
+
+async def test_while_one_holds_the_key_another_is_told_to_wait(studio):
+    with keyed(studio.datasets / ".keys", "k"):
+        early = await studio.send(letters(), key="k")
+    assert (early.status_code, early.json()["code"]) == (409, "in_progress")
+    assert (await studio.send(letters(), key="k")).status_code == 201
+
+
+async def test_a_key_whose_process_died_goes_on_with_the_id_that_was_noted(studio):
+    first = (await studio.send(letters(), key="k")).json()["id"]
+    shutil.rmtree(studio.datasets / first)  # as if it had died before the data set stood
+    (studio.datasets / f".new-{first}").mkdir()
+    assert (await studio.send(letters(), key="k")).json()["id"] == first
+    assert [name for name in left_behind(studio) if name.startswith(".new-")] == []
+
+
+async def test_a_key_whose_order_was_refused_can_be_used_again(studio):
+    refused = await studio.send(zipped({"a.png": picture()}), key="k")
+    assert refused.status_code == 422
+    assert (await studio.send(letters(), key="k")).status_code == 201
+
+
+async def test_one_broken_data_set_hides_no_other_and_can_be_deleted(studio):
+    ids = [(await studio.send(letters())).json()["id"] for _ in range(3)]
+    (studio.datasets / ids[1] / "manifest.json").write_text("{")
+    (studio.datasets / ids[2] / "manifest.json").unlink()
+    listed = await studio.api.get("/v1/datasets", params={"limit": 1})
+    assert [one["id"] for one in listed.json()["items"]] == [ids[0]]
+    for one in ids[1:]:
+        assert (await studio.api.delete(f"/v1/datasets/{one}")).status_code == 204
+    assert (await studio.api.delete(f"/v1/datasets/{ids[1]}")).json()["code"] == "unknown_dataset"
+    assert (await studio.api.delete("/v1/datasets/..")).status_code in (404, 405)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "count", "status", "code"),
+    [
+        ([marked(picture(0)), picture(1)], 2, 422, "synthetic_image"),
+        ([b"not a picture", picture(1)], 2, 415, "not_an_image"),
+        ([picture(0, 4, 4), picture(1)], 2, 422, "image_too_small"),
+        ([picture(0), picture(1)], 4000, 422, "counts_differ"),
+    ],
+)
+async def test_a_manifest_vouches_for_no_picture(studio, tmp_path, pictures, count, status, code):
+    folder = MadeFolder(tmp_path / "real", synthetic=False)
+    for n, body in enumerate(pictures):
+        folder.add(f"images/{n}.png", body)
+    folder.close(
+        MadeAbout(
+            name="real",
+            kind=DataKind.PICTURES,
+            synthetic=False,
+            counts={"pictures": count},
+            licence="CC0",
+        )
+    )
+    files = [path for path in (tmp_path / "real").rglob("*") if path.is_file()]
+    names = {path.relative_to(tmp_path / "real").as_posix(): path.read_bytes() for path in files}
+    refused = await studio.send(zipped(names))
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert left_behind(studio) == []
 
 
 async def test_the_list_is_read_page_by_page_the_newest_first(studio):
