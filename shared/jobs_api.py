@@ -126,5 +126,6 @@ async def get_job(request: Request, job_id: str) -> Job:
 
 @router.delete("/jobs/{job_id}", status_code=202, dependencies=[WRITES])
 async def cancel_job(request: Request, job_id: str) -> Job:
-    """Asks the job to stop. What it has made so far stays."""
+    """Asks the job to stop, which it does between two steps. What is whole stays; no half of a
+    model or of a data set does."""
     return Job.of(await _queue(request).cancel(job_id))

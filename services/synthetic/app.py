@@ -10,6 +10,8 @@ from services.synthetic.api import datasets, generations, systems, trainings
 from services.synthetic.generating import IMAGES_GENERATE
 from services.synthetic.learning import STYLE_LEARN, SYSTEM_TRAIN, why_not_here
 from services.synthetic.rendering import CITY_RENDER
+from services.synthetic.shelf import Shelf
+from services.synthetic.sweeping import Sweeper
 from services.synthetic.tables import JobRow
 from shared import jobs_api
 from shared.auth import KeyDirectory
@@ -61,10 +63,13 @@ def create_app(settings: SyntheticSettings) -> FastAPI:
         app.state.jobs = JobQueue("synthetic", database, JobRow, bus, here)
         # Beside it there may be a process that can do more, on the same database.
         worker = JobWorker("synthetic", database, JobRow, bus, health.vital("jobs"), kinds=here)
+        shelf = Shelf(settings.datasets_folder)
+        sweeper = Sweeper(shelf, settings.jobs_folder, database)
         try:
             yield {
                 "schema": lambda: watch_schema(database, MIGRATIONS, health.vital("schema")),
                 "jobs": worker.run,
+                "sweeper": sweeper.run,
             }
         finally:
             await bus.close()

@@ -7,6 +7,8 @@ import shutil
 import zipfile
 from typing import TYPE_CHECKING
 
+import structlog
+
 from shared.data_folder import LISTING, MANIFEST, raise_if_full
 from shared.errors import Conflict, Missing
 from shared.made_data import MadeData
@@ -15,8 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+log = structlog.get_logger(__name__)
+
 ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 """A ULID: of two of them the greater one is the newer."""
+
+LEFT = (".upload-", ".new-", ".gone-")
+"""What begins so is on its way in, or out."""
 
 PIECE = 256 * 1024
 """Bytes of a file that are read at a time."""
@@ -80,6 +87,23 @@ class Shelf:
         shutil.rmtree(gone, ignore_errors=True)  # of a process that died while it removed
         (self.folder / dataset_id).rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
+
+    def sweep(self, before_s: float) -> None:
+        """Removes what processes that died have left: uploads, drafts, and sets half removed in
+        which nothing has changed since then (seconds since 1970). Notes of keys stay."""
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        for path in found:
+            if path.name.startswith(LEFT) and _changed_s(path) < before_s:
+                log.info("left_behind_swept", name=path.name)
+                if path.is_file():
+                    path.unlink(missing_ok=True)
+                else:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _changed_s(path: Path) -> float:
+    """Of a folder, when the newest thing in it was: pictures come into the folders below."""
+    return max(one.stat().st_mtime for one in (path, *path.rglob("*")))
 
 
 def archived(data: MadeData) -> Iterator[bytes]:

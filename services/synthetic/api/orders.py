@@ -80,8 +80,8 @@ def add_orders(router: APIRouter, noun: str, kind: str) -> None:
         operation_id=f"cancel_{noun}",
     )
     async def cancel_order(request: Request, job_id: str) -> Job:
-        """Asks the job to stop, which it does between two steps. No half of a model or of a data
-        set stays."""
+        """Asks the job to stop, which it does between two steps. What is whole stays; no half of a
+        model or of a data set does."""
         await _find(request, job_id, kind)
         return Job.of(await queue_of(request).cancel(job_id))
 
