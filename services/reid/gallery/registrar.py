@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,14 @@ from services.reid.core.identity import (
     recognised,
     ripe,
 )
-from services.reid.core.looks import Looks, pooled
 from services.reid.gallery.belief import belief_of
 from services.reid.gallery.gallery import is_sound
 from services.reid.gallery.rows import appearance_of, looks_of, row_of, stands_of, stored_appearance
-from services.reid.gallery.tables import How, TrackletRow
+from services.reid.gallery.tables import NEVER_TAKEN, ForgottenRow, How, TrackletRow
 from services.reid.gallery.travels import graph_of, living
+from services.reid.gallery.waiting import beside, waiting_at
 from shared.clock import SECOND_US
+from shared.errors import Corrupt, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
     from services.reid.core.camera_graph import CameraGraph
     from services.reid.core.identity import Belief, IdentitySettings
-    from services.reid.core.overlap import Stand
     from services.reid.gallery.spaces import Spaces
+    from services.reid.gallery.waiting import WaitingTrack
     from shared.messages import Tracklet, TrackletsEmbedded
     from shared.model_store import ModelStore
 
@@ -42,38 +44,6 @@ log = structlog.get_logger(__name__)
 
 NEIGHBOURS = 64
 """Nearest tracklets that are asked for when a track has no person yet (ours)."""
-
-
-@dataclass(frozen=True, eq=False)
-class WaitingTrack:
-    """The tracklets of a track that has no person yet, as one. sights: its boxes."""
-
-    rows: Sequence[TrackletRow]
-    looks: Looks
-    sights: int
-
-    @classmethod
-    def of(cls, rows: Sequence[TrackletRow]) -> WaitingTrack:
-        looks = pooled(looks_of(row) for row in rows)
-        return cls(rows, looks, sum(len(row.boxes) for row in rows))
-
-    @property
-    def camera_id(self) -> str:
-        return self.rows[0].camera_id
-
-    @property
-    def start_us(self) -> int:
-        return min(row.start_us for row in self.rows)
-
-    @property
-    def stands(self) -> list[Stand]:
-        return sorted(
-            (stand for row in self.rows for stand in stands_of(row)), key=lambda it: it.time_s
-        )
-
-    @property
-    def end_us(self) -> int:
-        return max(row.end_us for row in self.rows)
 
 
 @dataclass
@@ -86,6 +56,13 @@ class Taking:
     def next_revision(self) -> int:
         self.revision += 1
         return self.revision
+
+    def dropped(self, tracklets: Sequence[Tracklet]) -> list[ForgottenRow]:
+        """Tombstones of tracklets that are not taken: no row leads to their crops, so they go."""
+        return [
+            ForgottenRow(revision=self.next_revision(), tracklet_id=NEVER_TAKEN, crop=it.crop)
+            for it in tracklets
+        ]
 
 
 class Registrar:
@@ -114,6 +91,7 @@ class Registrar:
         """Stores a clip's tracklets; returns all that have a person since, older ones included."""
         trails = await self._trails(session, message)
         tracklets = _sound(message.tracklets)
+        session.add_all(taking.dropped([it for it in message.tracklets if it not in tracklets]))
         found = [appearance_of(tracklet) for tracklet in tracklets]
         links = continued([stored_appearance(trail) for trail in trails], found, self._settings)
         rows = [
@@ -133,21 +111,60 @@ class Registrar:
                 session, self._settings.graph, before=taking.revision - len(rows)
             )
         _saw(self._graph, resolved)
-        tracks = await self._ready(session, message, taking)
-        verdicts = await self._recognise(session, message, tracks, taking, self._graph)
-        for track, verdict in zip(tracks, verdicts, strict=True):
-            if not self._waits(track, verdict, message):
-                resolved += _give_person(track, verdict, taking)
-                self._graph.learn(track.camera_id, track.start_us / SECOND_US, verdict.beliefs)
-                self._graph.known += verdict.person_id is None
-                _saw(self._graph, track.rows)
+        ended_us = message.captured_us[-1] - int(self._settings.tracking.max_gap_s * SECOND_US)
+        waiting = await waiting_at(session, message.camera_id)
+        tracks = self._ready(waiting, message.model_digest, ended_us, taking)
+        if tracks:
+            belief = await self._belief(message.model or "")
+            resolved += await self._judge(session, tracks, belief, ended_us, taking)
         taking.found += resolved
         await session.flush()
         return resolved
 
-    def _waits(self, track: WaitingTrack, verdict: Verdict, message: TrackletsEmbedded) -> bool:
+    async def judge_silent(
+        self, session: AsyncSession, camera_id: str, taking: Taking
+    ) -> list[TrackletRow]:
+        """Of a camera from which no clip comes any more, nothing goes on: its tracks are judged by
+        what there is. Those of a model that is not in the store wait for it."""
+        waiting = await waiting_at(session, camera_id)
+        resolved: list[TrackletRow] = []
+        for digest in dict.fromkeys(track.model_digest for track in waiting):
+            if (belief := await self._stored_belief(digest)) is None:
+                continue
+            of_model = [track for track in waiting if track.model_digest == digest]
+            ended_us = max(track.end_us for track in of_model) + 1
+            if tracks := self._ready(of_model, digest, ended_us, taking):
+                resolved += await self._judge(session, tracks, belief, ended_us, taking)
+        taking.found += resolved
+        await session.flush()
+        return resolved
+
+    async def _judge(
+        self,
+        session: AsyncSession,
+        tracks: Sequence[WaitingTrack],
+        belief: Belief,
+        ended_us: int,
+        taking: Taking,
+    ) -> list[TrackletRow]:
+        """Tracks of one camera and model; returns the tracklets of those that have a person now."""
+        if self._graph is None:
+            self._graph = await graph_of(session, self._settings.graph, before=taking.revision)
+        strangers = await self._strangers(session, tracks, taking)
+        verdicts = await asyncio.to_thread(
+            _judged, tracks, strangers, self._graph, belief, self._settings
+        )
+        resolved: list[TrackletRow] = []
+        for track, verdict in zip(tracks, verdicts, strict=True):
+            if not self._waits(track, verdict, ended_us):
+                resolved += _give_person(track, verdict, taking)
+                self._graph.learn(track.camera_id, track.start_us / SECOND_US, verdict.beliefs)
+                self._graph.known += verdict.person_id is None
+                _saw(self._graph, track.rows)
+        return resolved
+
+    def _waits(self, track: WaitingTrack, verdict: Verdict, ended_us: int) -> bool:
         """Whether a doubtful track that goes on is looked at for a while longer."""
-        ended_us = message.captured_us[-1] - int(self._settings.tracking.max_gap_s * SECOND_US)
         doubtful = verdict.belief < self._settings.sure_belief
         return doubtful and track.end_us >= ended_us and track.sights < self._settings.most_sights
 
@@ -170,27 +187,18 @@ class Registrar:
         newest = {row.track_id: row for row in await session.scalars(query)}
         return list(newest.values())
 
-    async def _ready(
-        self, session: AsyncSession, message: TrackletsEmbedded, taking: Taking
+    def _ready(
+        self, waiting: Sequence[WaitingTrack], digest: str | None, ended_us: int, taking: Taking
     ) -> list[WaitingTrack]:
-        """The camera's tracks without a person that have shown enough of themselves, or have ended.
-        Those that ended and showed too little are nobody."""
-        query = (
-            select(TrackletRow)
-            .where(TrackletRow.camera_id == message.camera_id, TrackletRow.how == How.WAITING)
-            .order_by(TrackletRow.id)
-        )
-        rows_of: dict[str, list[TrackletRow]] = {}
-        for row in await session.scalars(query):
-            rows_of.setdefault(row.track_id, []).append(row)
-        ended_us = message.captured_us[-1] - int(self._settings.tracking.max_gap_s * SECOND_US)
+        """The tracks that have shown enough of themselves, or have ended. Those that ended and
+        showed too little are nobody. ended_us: who was not seen since will not be seen again."""
         ready = []
-        for track in map(WaitingTrack.of, rows_of.values()):
+        for track in waiting:
             goes_on = track.end_us >= ended_us
             if goes_on and not ripe(track.looks, track.sights, self._settings):
                 continue
             # A model that is no longer in use will never see more of it.
-            comparable = track.rows[0].model_digest == message.model_digest
+            comparable = track.model_digest == digest
             if comparable and track.looks.quality >= self._settings.min_quality:
                 ready.append(track)
                 continue
@@ -198,36 +206,35 @@ class Registrar:
                 row.how, row.revision = How.NOBODY, taking.next_revision()
         return ready
 
-    async def _recognise(
-        self,
-        session: AsyncSession,
-        message: TrackletsEmbedded,
-        tracks: Sequence[WaitingTrack],
-        taking: Taking,
-        graph: CameraGraph,
-    ) -> list[Verdict]:
-        if not tracks:
-            return []
-        space = await self._spaces.of(message.model_digest or "")
+    async def _strangers(
+        self, session: AsyncSession, tracks: Sequence[WaitingTrack], taking: Taking
+    ) -> list[Stranger]:
+        """Whom each of the tracks, of one model, looks like, and who was in sight beside it."""
+        space = await self._spaces.of(tracks[0].model_digest)
         # This transaction lets nobody else write: whoever was forgotten before it is known by none.
         await space.follow()
         strangers = []
         for track in tracks:
             answer = await space.search(track.looks.vector, NEIGHBOURS)
             near = [Candidate(hit.person_id, hit.similarity) for hit in answer.hits]
-            near += _alike(track.looks, taking.found)
-            beside = await _beside(session, message.camera_id, track)
-            strangers.append(Stranger(near, beside))
-        belief = await self._belief(message)
-        return await asyncio.to_thread(_judged, tracks, strangers, graph, belief, self._settings)
+            near += _alike(track, taking.found)
+            strangers.append(Stranger(near, await beside(session, track)))
+        return strangers
 
-    async def _belief(self, message: TrackletsEmbedded) -> Belief:
-        """What the model's card makes of a similarity."""
-        name = message.model or ""
+    async def _belief(self, name: str) -> Belief:
+        """What a model's card makes of a similarity."""
         if name not in self._beliefs:
             card = (await asyncio.to_thread(self._store.load, name)).card
             self._beliefs[name] = belief_of(card)
         return self._beliefs[name]
+
+    async def _stored_belief(self, digest: str) -> Belief | None:
+        """The same by the model's digest; None where the store does not have it, sound."""
+        for name in await asyncio.to_thread(lambda: self._store.names):
+            with suppress(Missing, Corrupt):
+                if (await asyncio.to_thread(self._store.card, name)).sha256 == digest:
+                    return await self._belief(name)
+        return None
 
 
 def _judged(
@@ -256,17 +263,6 @@ def _saw(graph: CameraGraph, rows: Sequence[TrackletRow]) -> None:
         graph.see(row.person_id or "", row.camera_id, stands_of(row), row.confidence)
 
 
-async def _beside(session: AsyncSession, camera_id: str, track: WaitingTrack) -> frozenset[str]:
-    """Persons that the camera saw while it saw this track."""
-    query = select(TrackletRow.person_id).where(
-        TrackletRow.camera_id == camera_id,
-        TrackletRow.end_us >= track.start_us,
-        TrackletRow.start_us <= track.end_us,
-        TrackletRow.person_id.is_not(None),
-    )
-    return frozenset(person for person in await session.scalars(query) if person is not None)
-
-
 def _give_person(track: WaitingTrack, verdict: Verdict, taking: Taking) -> Sequence[TrackletRow]:
     """All tracklets of a track get its person."""
     person_id = verdict.person_id or str(ULID())
@@ -277,12 +273,12 @@ def _give_person(track: WaitingTrack, verdict: Verdict, taking: Taking) -> Seque
     return track.rows
 
 
-def _alike(looks: Looks, rows: Sequence[TrackletRow]) -> list[Candidate]:
-    """Candidates among what this transaction has added."""
+def _alike(track: WaitingTrack, rows: Sequence[TrackletRow]) -> list[Candidate]:
+    """Candidates among what this transaction has added, which may be of several models."""
     return [
-        Candidate(row.person_id, looks.likeness(looks_of(row)))
+        Candidate(row.person_id, track.looks.likeness(looks_of(row)))
         for row in rows
-        if row.person_id is not None
+        if row.person_id is not None and row.model_digest == track.model_digest
     ]
 
 

@@ -16,6 +16,9 @@ from shared.outbox import OriginColumns, OutboxColumns
 
 CameraKey = String(64)
 
+NEVER_TAKEN = 0
+"""The id of no tracklet."""
+
 
 class Base(DeclarativeBase):
     metadata = new_metadata()
@@ -80,7 +83,8 @@ class TrackletVectorRow(Base):
 class ForgottenRow(Base):
     """The tombstone of a tracklet, by the revision of its deletion: SQLite may give an id again.
 
-    crop: its picture, until that is gone too.
+    tracklet_id: NEVER_TAKEN of one that was never in the tables. crop: its picture, until that is
+    gone too.
     """
 
     __tablename__ = "forgotten"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
@@ -57,13 +56,13 @@ def _learnt(rows: Sequence[TrackletRow], known: int, settings: GraphSettings) ->
     graph = CameraGraph(settings)
     founded = {row.person_id for row in rows if row.how == How.NEW}
     graph.known = max(known - len(founded), 0)
-    for (camera_id, _), found in groupby(rows, key=lambda row: (row.camera_id, row.track_id)):
-        track = list(found)
-        first = track[0]
-        if first.how != How.CONTINUED:
-            beliefs = {} if first.how == How.NEW else {first.person_id or "": first.confidence}
-            graph.learn(camera_id, stands_of(first)[0].time_s, beliefs)
-            graph.known += first.how == How.NEW
-        for row in track:
-            graph.see(row.person_id or "", camera_id, stands_of(row), row.confidence)
+    taught: set[str] = set()
+    for row in rows:
+        # Tracks interleave, and all that a track had shown when it was judged says how it was.
+        if row.track_id not in taught and row.how != How.CONTINUED:
+            beliefs = {} if row.how == How.NEW else {row.person_id or "": row.confidence}
+            graph.learn(row.camera_id, stands_of(row)[0].time_s, beliefs)
+            graph.known += row.how == How.NEW
+        taught.add(row.track_id)
+        graph.see(row.person_id or "", row.camera_id, stands_of(row), row.confidence)
     return graph

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from services.reid.gallery.announcing import Herald
 from services.reid.gallery.registrar import Registrar, Taking
 from services.reid.gallery.revisions import newest_revision
 from services.reid.gallery.rows import sighting_of
@@ -17,9 +18,10 @@ from services.reid.gallery.tables import (
     TrackletOutcomeRow,
     TrackletRow,
 )
+from services.reid.gallery.waiting import silent_cameras
 from shared.bus import Settlement
-from shared.clock import now_us
-from shared.folding import Arrival, Fold
+from shared.clock import SECOND_US, now_us
+from shared.folding import GAP_WAIT_S, Arrival, Fold
 from shared.messages import Outcome, PersonsSighted, TrackletsEmbedded
 from shared.outbox import announce
 from shared.patience import OUTAGES
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+SILENCE_S = GAP_WAIT_S + 5.0
+"""Of a camera by this server's clock, from which nobody there goes on (ours): what was held up is
+waited for as long as at a gap, and a track that is not seen for seconds has ended."""
+
 
 class GalleryWriter:
     """The one that gives tracklets their persons. Works under a lease that every transaction
@@ -59,6 +65,7 @@ class GalleryWriter:
         self._relay = relay
         self._partitions = partitions
         self._registrar = Registrar(spaces, store, settings)
+        self._herald = Herald(partitions)
         self._fold = Fold(
             "tracklets", database, cursors=TrackletCursorRow, outcomes=TrackletOutcomeRow
         )
@@ -74,22 +81,24 @@ class GalleryWriter:
         """Folds a clip's tracklets in their turn, or at once where their turn has passed: a worker
         that was slow is no reason to lose the people it saw, nor to owe the clip's outcome."""
         async with self._writing() as (session, taking):
-            arrival = await self._fold.take(
-                session, message, lambda row: self._step(session, row, taking), now_us()
-            )
-            if arrival is Arrival.LATE:
-                key = (message.camera_id, message.born, message.seq)
-                await self._step(session, await session.get_one(TrackletOutcomeRow, key), taking)
+            await self._take(session, message, taking)
         await self._after(message.model_digest)
         return Settlement()
 
     async def bury(self, message: TrackletsEmbedded, delivery: Delivery, fault: str) -> Settlement:
-        """Tracklets that cannot be taken are told as dead, so that the account comes out even."""
+        """Tracklets that cannot be taken are told as dead, so that the account comes out even. They
+        are lost: their clip's frames are gone by now. So their crops go too, which no request to
+        forget would find."""
         log.error("tracklets_buried", clip=message.clip_id, fault=fault, entry=delivery.entry_id)
         dead = message.model_copy(
             update={"outcome": Outcome.DEAD, "reason": "gallery", "tracklets": ()}
         )
-        return await self.handle(dead, delivery)
+        async with self._writing() as (session, taking):
+            # One that is known was taken after all: its crops are the tables'.
+            if await self._take(session, dead, taking) is not Arrival.REPEATED:
+                session.add_all(taking.dropped(message.tracklets))
+        self._relay.wake()
+        return Settlement()
 
     async def skip_gaps(self) -> None:
         """Goes on behind gaps that were waited for long enough."""
@@ -100,11 +109,26 @@ class GalleryWriter:
         if taking.found:
             await self._after(taking.found[0].model_digest)
 
+    async def judge_silent(self, now_us: int) -> None:
+        """Judges who waits at cameras of which nothing has come for longer than a gap is waited
+        for: footage that has an end is followed by no clip that tells it."""
+        since_us = now_us - int(SILENCE_S * SECOND_US)
+        async with self._database.reading() as session:
+            if not await silent_cameras(session, since_us):
+                return
+        async with self._writing() as (session, taking):
+            for camera_id in await silent_cameras(session, since_us):
+                rows = await self._registrar.judge_silent(session, camera_id, taking)
+                if rows:
+                    await self._herald.tell_revised(session, rows, taking.revision)
+        self._relay.wake()
+
     async def watch_gaps(self, *, every_s: float = 1.0) -> None:
         """Until cancelled, or until the lease is lost."""
         while True:
             try:
                 await self.skip_gaps()
+                await self.judge_silent(now_us())
             except OUTAGES as error:
                 log.warning("gaps_wait", error=str(error))
             await asyncio.sleep(every_s)
@@ -133,6 +157,17 @@ class GalleryWriter:
         self._relay.wake()
         if model_digest is not None:
             await (await self._spaces.of(model_digest)).follow()
+
+    async def _take(
+        self, session: AsyncSession, message: TrackletsEmbedded, taking: Taking
+    ) -> Arrival:
+        arrival = await self._fold.take(
+            session, message, lambda row: self._step(session, row, taking), now_us()
+        )
+        if arrival is Arrival.LATE:
+            key = (message.camera_id, message.born, message.seq)
+            await self._step(session, await session.get_one(TrackletOutcomeRow, key), taking)
+        return arrival
 
     async def _step(self, session: AsyncSession, row: Any, taking: Taking) -> None:
         """One clip's people, and its outcome."""

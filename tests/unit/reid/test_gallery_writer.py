@@ -17,15 +17,31 @@ from services.reid.gallery.revisions import newest_revision
 from services.reid.gallery.schema import MIGRATIONS
 from services.reid.gallery.space import Space
 from services.reid.gallery.spaces import Spaces
-from services.reid.gallery.tables import How, LeaseRow, OriginRow, OutboxRow, TrackletRow
+from services.reid.gallery.tables import (
+    ForgottenRow,
+    How,
+    LeaseRow,
+    OriginRow,
+    OutboxRow,
+    TrackletRow,
+)
 from services.reid.gallery.travels import graph_of
 from services.reid.gallery.worker import GalleryWriter
 from shared.bus import Delivery
+from shared.clock import now_us
 from shared.database import Database, migrate_once
 from shared.errors import LeaseLost, Missing
 from shared.health import Health
 from shared.leases import Leadership, Lease
-from shared.messages import Box, Detection, Outcome, PersonsSighted, Tracklet, TrackletsEmbedded
+from shared.messages import (
+    Box,
+    Detection,
+    Outcome,
+    PersonsRevised,
+    PersonsSighted,
+    Tracklet,
+    TrackletsEmbedded,
+)
 from shared.model_store import ModelStore
 from shared.outbox import Relay
 from shared.topics import SIGHTINGS, TRACKLETS
@@ -61,6 +77,12 @@ def tracklet(n: int, name: str, at_us: int, x: float, quality: float = 0.8, seed
         quality=quality,
         vector=looks(name, seed=seed).tobytes(),
     )
+
+
+def short(name: str, x: float, n: int = 0, quality: float = 0.8):
+    """Somebody whom the first clip shows in one look, its last."""
+    whole = tracklet(n, name, at(0), x, quality)
+    return whole.model_copy(update={"detections": whole.detections[-1:]})
 
 
 def clip(seq: int, *tracklets: Tracklet, camera: str = "gate", outcome=Outcome.DONE):
@@ -131,6 +153,12 @@ class Gallery:
             return {row.name: row.person_id for row in rows}
 
 
+async def lost_crops(gallery: Gallery) -> list[str | None]:
+    """What the next sweep deletes."""
+    async with gallery.database.reading() as session:
+        return list(await session.scalars(select(ForgottenRow.crop)))
+
+
 def space(gallery: Gallery, folder) -> Space:
     """What another process has, or this one after it was started again."""
     return Space(gallery.database, FaissGallery(folder, DIGEST))
@@ -192,9 +220,7 @@ async def test_a_poor_crop_waits_for_a_better_one_of_its_track(gallery):
 
 async def test_who_ended_before_they_showed_enough_is_judged_by_what_there_is(gallery):
     """Seen for one look, then the street is empty."""
-    short = tracklet(0, "anna", at(0), x=50)
-    short = short.model_copy(update={"detections": short.detections[:1]})
-    await gallery.take(clip(0, short), clip(1), clip(2))
+    await gallery.take(clip(0, short("anna", x=50)), clip(1), clip(2))
     told = [[s.sighting_id for s in outcome.sightings] for outcome in await gallery.said()]
     assert [name for names in told for name in names] == ["gate/1/0/0"]
 
@@ -256,6 +282,14 @@ async def test_vectors_of_another_model_are_never_compared(gallery):
     assert len(set((await gallery.persons()).values())) == 2
 
 
+async def test_nor_are_they_within_one_transaction(gallery):
+    later = clip(1, tracklet(0, "anna", at(1), x=98)).model_copy(update={"model_digest": "e" * 64})
+    await gallery.take(later, clip(0, tracklet(0, "anna", at(0), x=50)))
+    persons = await gallery.persons()
+    assert None not in persons.values()
+    assert len(set(persons.values())) == 2
+
+
 @pytest.mark.parametrize(
     "vector",
     [b"", b"\0" * 100, b"\0" * 101, b"\0" * 512, b"\xff" * 512],
@@ -268,10 +302,11 @@ async def test_a_tracklet_whose_vector_is_none_costs_nobody_else_of_its_clip(gal
     (outcome,) = await gallery.said()
     assert outcome.outcome is Outcome.DONE
     assert [sighting.sighting_id for sighting in outcome.sightings] == ["gate/1/0/1"]
+    assert await lost_crops(gallery) == ["crops/anna.jpg"]
 
 
 async def test_tracklets_of_a_model_that_nobody_knows_are_not_taken(gallery, tmp_path):
-    """The consumer tries again, and buries them: a dead letter, which can be replayed."""
+    """The consumer tries again, and buries them: told as dead, and their crops are to go."""
     gallery.writer._registrar._store = ModelStore(tmp_path / "no models")
     message = clip(0, tracklet(0, "anna", at(0), x=50))
     with pytest.raises(Missing) as refused:
@@ -280,6 +315,15 @@ async def test_tracklets_of_a_model_that_nobody_knows_are_not_taken(gallery, tmp
     assert await gallery.persons() == {}
     await gallery.writer.bury(message, DELIVERY, "unknown model")
     assert [outcome.outcome for outcome in await gallery.said()] == [Outcome.DEAD]
+    assert await lost_crops(gallery) == ["crops/anna.jpg"]
+
+
+async def test_who_is_buried_after_they_were_taken_keeps_their_crops(gallery):
+    message = clip(0, tracklet(0, "anna", at(0), x=50))
+    await gallery.take(message)
+    await gallery.writer.bury(message, DELIVERY, "the index was away when the tables were not")
+    assert [outcome.outcome for outcome in await gallery.said()] == [Outcome.DONE]
+    assert await lost_crops(gallery) == []
 
 
 async def test_a_vector_that_was_damaged_in_the_tables_is_left_out_and_told(gallery, tmp_path):
@@ -422,6 +466,53 @@ async def test_a_start_learns_the_camera_graph_again_from_the_tables(gallery, tm
     assert max(learnt, key=learnt.get) == 2.0
     assert graph.travel_times("gate", "door") == {2.0: pytest.approx(learnt[2.0], rel=0.2)}
     assert graph.known == 6
+
+
+async def test_a_start_counts_a_track_of_many_tracklets_once(gallery):
+    """They walk side by side, so that their tracklets interleave, and are judged at the third."""
+    for n in range(3):
+        for k in range(3):
+            seq = 4 * n + k
+            pair = [
+                tracklet(
+                    m, f"{n} {m}", at(seq), x=50 + 150 * m + 48 * k, quality=(0.05, 0.05, 0.8)[k]
+                )
+                for m in range(2)
+            ]
+            await gallery.take(clip(seq, *pair))
+        await gallery.take(clip(4 * n + 3))
+    assert len(set((await gallery.persons()).values())) == 6
+    live = gallery.writer._registrar._graph
+    async with gallery.database.reading() as session:
+        graph = await graph_of(session, GraphSettings(), before=10_000)
+    assert graph.known == live.known == 6
+    assert graph._nobody["gate"].could == live._nobody["gate"].could
+
+
+async def test_the_last_people_of_footage_that_ends_are_judged_when_it_is_silent(gallery):
+    await gallery.take(clip(0, short("anna", x=50), short("mist", x=200, n=1, quality=0.05)))
+    assert await gallery.persons() == {"gate/1/0/0": None, "gate/1/0/1": None}
+    await gallery.writer.judge_silent(now_us() + SECOND)
+    assert set((await gallery.persons()).values()) == {None}, "it may go on yet"
+    await gallery.writer.judge_silent(now_us() + 21 * SECOND)
+    await gallery.writer.judge_silent(now_us() + 99 * SECOND)
+    persons = await gallery.persons()
+    assert persons["gate/1/0/0"] is not None
+    async with gallery.database.reading() as session:
+        hows = await session.scalars(select(TrackletRow.how).order_by(TrackletRow.id))
+        assert list(hows) == [How.NEW, How.NOBODY]
+        (_, told) = await session.scalars(select(OutboxRow).order_by(OutboxRow.id))
+    (sighting,) = PersonsRevised.unpack(told.body).sightings
+    assert (sighting.sighting_id, sighting.person_id) == ("gate/1/0/0", persons["gate/1/0/0"])
+    await gallery.take(clip(1, tracklet(0, "anna", at(1), x=98)))
+    assert (await gallery.persons())["gate/1/1/0"] == persons["gate/1/0/0"], "they go on after all"
+
+
+async def test_a_silent_camera_waits_for_a_model_that_is_not_in_the_store(gallery, tmp_path):
+    await gallery.take(clip(0, short("anna", x=50)))
+    gallery.writer._registrar._store = ModelStore(tmp_path / "no models")
+    await gallery.writer.judge_silent(now_us() + 21 * SECOND)
+    assert set((await gallery.persons()).values()) == {None}
 
 
 async def test_what_was_learnt_in_a_transaction_that_failed_is_forgotten(gallery):
