@@ -30,10 +30,15 @@ async def check_live(
 ) -> None:
     """Raises Missing for a person whom none of the cameras has seen, Conflict (`person_merged`) for
     one who is somebody else by now."""
-    if await session.get(MergedPersonRow, person_id) is not None:
-        raise Conflict(f"person {person_id!r} was merged into another", code="person_merged")
+    await check_unmerged(session, person_id)
     if not await _is_seen(session, person_id, cameras):
         raise Missing(f"no person {person_id!r}", code="unknown_person")
+
+
+async def check_unmerged(session: AsyncSession, person_id: str) -> None:
+    """Raises Conflict (`person_merged`)."""
+    if await session.get(MergedPersonRow, person_id) is not None:
+        raise Conflict(f"person {person_id!r} was merged into another", code="person_merged")
 
 
 async def version_of(session: AsyncSession, person_id: str) -> int:

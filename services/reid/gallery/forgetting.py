@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import delete, insert, select, update
 
-from services.reid.gallery.changes import check_live
+from services.reid.gallery.changes import check_live, check_unmerged
 from services.reid.gallery.revisions import take_turn
 from services.reid.gallery.tables import (
     ForgottenRow,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PAGE = 1_000
+
+Check = Callable[["AsyncSession", int], Awaitable[None]]
+"""Raises where nothing may be forgotten, given how many were already."""
 
 
 @dataclass(frozen=True)
@@ -71,31 +75,24 @@ class Forgetting:
         """
         if not what.conditions:
             raise Invalid("say whom, where or until when", code="forgets_everything")
-        forgotten = 0
-        while True:
-            async with self._database.writing() as session:
-                count = await self._forget_page(session, what)
-            forgotten += count
-            if count < PAGE:
-                log.info("forgotten", tracklets=forgotten)
-                return forgotten
+        return await self._forget(what, _anything)
 
     async def forget_person(self, person_id: str, cameras: Collection[str] | None) -> int:
         """Tracklets of a person that are forgotten when it returns.
 
-        Raises Missing or Conflict for one who is unknown or merged away, and Denied where another
-        camera than these has seen them: who was forgotten in part would still be known.
+        Raises Missing or Conflict for one who is unknown or merged away, also while it is at work,
+        and Denied where another camera than these has seen them: who was forgotten in part would
+        still be known.
         """
-        async with self._database.reading() as session:
-            await check_live(session, person_id, cameras)
-            elsewhere = select(TrackletRow.id).where(TrackletRow.person_id == person_id)
-            if cameras is not None:
-                elsewhere = elsewhere.where(TrackletRow.camera_id.not_in(cameras))
-                if await session.scalar(elsewhere.limit(1)) is not None:
-                    raise Denied(
-                        "cameras have seen them that this key is not for", code="camera_denied"
-                    )
-        return await self.forget(Erasure(person_id))
+
+        async def check(session: AsyncSession, forgotten: int) -> None:
+            if forgotten:
+                await check_unmerged(session, person_id)
+            else:
+                await check_live(session, person_id, cameras)
+                await _check_not_elsewhere(session, person_id, cameras)
+
+        return await self._forget(Erasure(person_id), check)
 
     async def sweep(self) -> None:
         """Deletes the crops of what was forgotten, also where a process died in between."""
@@ -121,8 +118,20 @@ class Forgetting:
                 vital.ailing(str(error))
             await asyncio.sleep(every_s)
 
-    async def _forget_page(self, session: AsyncSession, what: Erasure) -> int:
-        revision = await take_turn(self._database, session)
+    async def _forget(self, what: Erasure, check: Check) -> int:
+        """A page at a time: others have their turns in between, so that each is checked again."""
+        forgotten = 0
+        while True:
+            async with self._database.writing() as session:
+                revision = await take_turn(self._database, session)
+                await check(session, forgotten)
+                count = await self._forget_page(session, what, revision)
+            forgotten += count
+            if count < PAGE:
+                log.info("forgotten", tracklets=forgotten)
+                return forgotten
+
+    async def _forget_page(self, session: AsyncSession, what: Erasure, revision: int) -> int:
         row = TrackletRow
         query = select(row.id, row.crop, row.camera_id, row.name).where(*what.conditions)
         rows = (await session.execute(query.limit(PAGE))).all()
@@ -140,3 +149,20 @@ class Forgetting:
         gone = [(row.camera_id, row.name) for row in rows]
         self._herald.tell_forgotten(session, gone, revision + len(rows))
         return len(rows)
+
+
+async def _anything(_: AsyncSession, __: int) -> None:
+    """Whatever the conditions say may be forgotten."""
+
+
+async def _check_not_elsewhere(
+    session: AsyncSession, person_id: str, cameras: Collection[str] | None
+) -> None:
+    """Raises Denied (`camera_denied`) where another camera than these has seen a person."""
+    if cameras is None:
+        return
+    elsewhere = select(TrackletRow.id).where(
+        TrackletRow.person_id == person_id, TrackletRow.camera_id.not_in(cameras)
+    )
+    if await session.scalar(elsewhere.limit(1)) is not None:
+        raise Denied("cameras have seen them that this key is not for", code="camera_denied")

@@ -12,10 +12,10 @@ from services.reid.gallery.announcing import Herald
 from services.reid.gallery.faiss_gallery import SNAPSHOT_EVERY, FaissGallery
 from services.reid.gallery.forgetting import Erasure, Forgetting
 from services.reid.gallery.space import Space
-from services.reid.gallery.tables import ForgottenRow, LeaseRow, TrackletRow
+from services.reid.gallery.tables import ForgottenRow, LeaseRow, MergedPersonRow, TrackletRow
 from shared.blobs import FolderBlobs
 from shared.database import Database
-from shared.errors import Invalid, LeaseLost, Missing
+from shared.errors import Conflict, Invalid, LeaseLost, Missing
 from tests.unit.reid.test_gallery_contract import QUERY
 from tests.unit.reid.test_gallery_contract import batch as rows
 from tests.unit.reid.test_gallery_writer import (
@@ -131,6 +131,35 @@ async def test_processes_that_forget_while_one_writes_give_every_change_a_number
         revisions = list(await session.scalars(select(TrackletRow.revision)))
         revisions += list(await session.scalars(select(ForgottenRow.revision)))
     assert len(revisions) == len(set(revisions))
+
+
+async def test_who_is_merged_away_while_they_are_to_be_forgotten_is_not_said_to_be(
+    gallery, forgetting, tmp_path
+):
+    await gallery.take(anna_and_ben())
+    anna, ben = (await gallery.persons()).values()
+    other = Database(gallery.database.url)
+    twin = Forgetting(other, FolderBlobs(tmp_path / "blobs"), Herald(1))
+    async with gallery.database.writing() as session:
+        asked = asyncio.create_task(twin.forget_person(ben, None))
+        # Long enough for whoever looks before it is their turn.
+        await asyncio.sleep(0.2)
+        for row in await session.scalars(select(TrackletRow).where(TrackletRow.person_id == ben)):
+            row.person_id = anna
+        session.add(MergedPersonRow(person_id=ben, into_person=anna, change_id="c"))
+    with pytest.raises(Conflict) as refused:
+        await asked
+    assert refused.value.code == "person_merged"
+    assert set((await gallery.persons()).values()) == {anna}
+    await other.close()
+
+
+async def test_a_person_of_many_pages_is_forgotten_whole(gallery, forgetting, monkeypatch):
+    monkeypatch.setattr("services.reid.gallery.forgetting.PAGE", 1)
+    await gallery.take(anna_and_ben(), anna_and_ben(1))
+    anna = await person_of(gallery, "gate/1/0/0")
+    assert await forgetting.forget_person(anna, {"gate"}) == 2
+    assert anna not in (await gallery.persons()).values()
 
 
 async def test_a_snapshot_remembers_nobody_who_was_forgotten(gallery, forgetting, tmp_path):
