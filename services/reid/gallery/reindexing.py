@@ -165,12 +165,12 @@ class Reindexing:
         return {tracklet_id: vector for tracklet_id, vector in found.items() if is_sound(vector)}
 
     async def _fault(self, row: ReindexRow) -> str | None:
-        """What keeps a filled space from being switched to."""
+        """What keeps a filled space from being switched to. What has come since it was filled is
+        not missing yet, and what was forgotten since is not missed."""
         async with self._database.reading() as session:
-            everything = _missing(row, since=0).order_by(None).subquery()
+            filled = _missing(row, since=0).where(TrackletRow.revision <= row.revision)
+            everything = filled.order_by(None).subquery()
             lost = await session.scalar(select(func.count()).select_from(everything)) or 0
-            known = TrackletRow.person_id.is_not(None)
-            wanted = await session.scalar(select(func.count()).where(known)) or 0
             query = (
                 select(TrackletRow.id, TrackletRow.crop, TrackletVectorRow.vector)
                 .join(TrackletVectorRow, TrackletVectorRow.tracklet_id == TrackletRow.id)
@@ -182,18 +182,27 @@ class Reindexing:
         if lost:
             return f"{lost} tracklets have no crop that shows them any longer"
         again = await self._vectors(row.model, {id_: found.crop for id_, found in stored.items()})
-        for id_, found in stored.items():
-            if id_ not in again or _cosine(again[id_], found.vector) < SAME:
-                return f"the vector of {found.crop} does not come out again"
+        left = await self._known(select(TrackletRow.id).where(TrackletRow.id.in_(stored)))
+        for id_ in left:
+            if id_ not in again or _cosine(again[id_], stored[id_].vector) < SAME:
+                return f"the vector of {stored[id_].crop} does not come out again"
         try:
             space = await self._spaces.of(row.model_digest)
             await space.follow()
             count = await space.gallery.count()
         except CityBrainError as error:
             return f"the index cannot be made: {error}"[:256]
+        # Asked for after the index, so that nobody counts who was forgotten in between.
+        filled = TrackletRow.revision <= row.revision
+        (wanted,) = await self._known(select(func.count(TrackletRow.id)).where(filled))
         if count < wanted:
             return f"the index has {count} of {wanted} tracklets"
         return None
+
+    async def _known(self, query: Any) -> list[int]:
+        """What a query finds among the tracklets of known persons."""
+        async with self._database.reading() as session:
+            return list(await session.scalars(query.where(TrackletRow.person_id.is_not(None))))
 
     async def _note(self, model: str, lease: Lease, **values: object) -> None:
         async with self._database.writing() as session:

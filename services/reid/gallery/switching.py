@@ -119,10 +119,11 @@ class _Switching:
             log.warning("switch_not_withdrawn", model=self._name, error=str(error))
 
     async def _look(self) -> str | None:
+        # The row first: what it says was switched to is served by now, unless it was undone.
+        row = await self._row()
         serving = await _serving(self._bus, self._settings)
         if serving not in (self._instead_of, self._name):
             return f"{serving} was activated meanwhile, which it was not compared with"
-        row = await self._row()
         if row is not None and row.state == State.SWITCHED and serving == self._name:
             return ""
         if row is None or not self._asked:
@@ -130,6 +131,10 @@ class _Switching:
             self._asked = True
         elif row.state == State.FAILED:
             return str(row.fault)
+        elif row.state == State.SWITCHED:
+            return f"{serving} was activated again meanwhile"
+        elif row.state == State.VERIFIED and not row.switches:
+            return "somebody asked meanwhile for its space without a switch"
         else:
             self._context.note = f"the gallery: {row.embedded} tracklets embedded by {self._name}"
         return None

@@ -10,7 +10,7 @@ from qdrant_client import AsyncQdrantClient
 from sqlalchemy import delete, select
 
 from services.reid.gallery.qdrant_gallery import QdrantGallery
-from services.reid.gallery.tables import TrackletRow, TrackletVectorRow
+from services.reid.gallery.tables import ReindexRow, TrackletRow, TrackletVectorRow
 from services.reid.settings import ReidSettings
 from shared.auth import KeyDirectory, Scope, make_key
 from shared.database import Database
@@ -206,6 +206,36 @@ async def test_a_space_that_lacks_somebody_is_not_switched_to_until_asked_again(
     await service.api.put(path, params={"switch": False}, headers=admin)
     await until(state, "verified")
     assert await ActivationMap(service.bus.redis, "reid").read() == {}
+
+
+async def test_who_comes_or_is_forgotten_while_a_space_is_verified_is_no_fault_of_it(
+    service, monkeypatch
+):
+    persons = await two_people(service)
+    digest = add_model(service.folder / "models", "second")
+    admin = await as_admin(service)
+    reindexing, path = service.app.state.reindexing, "/v1/gallery/spaces/second"
+    early = ReindexRow(model="second", model_digest=digest, revision=0)
+    assert await reindexing._fault(early) is None, "all have come since"
+    early.revision = 1_000
+    assert await reindexing._fault(early) == ("2 tracklets have no crop that shows them any longer")
+    await service.api.put(path, headers=admin)
+
+    async def state():
+        return (await service.api.get(path)).json()["state"]
+
+    await until(state, "verified")
+    look = reindexing._vectors
+
+    async def look_late(*asked):
+        await service.api.delete(
+            "/v1/gallery/tracklets", params={"person_id": persons["blue"]}, headers=admin
+        )
+        await service.app.state.forgetting.sweep()
+        return await look(*asked)
+
+    monkeypatch.setattr(reindexing, "_vectors", look_late)
+    assert await reindexing._fault(early) is None
 
 
 async def test_a_stored_vector_that_its_crop_does_not_give_again_is_found_out(service):

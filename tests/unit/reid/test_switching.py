@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from services.reid.gallery.switching import serving_model, switch_to
+from services.reid.gallery.reindexing import ask_for
+from services.reid.gallery.switching import _parts, _Switching, serving_model, switch_to
 from services.reid.gallery.tables import ReindexRow
 from services.reid.retraining import SwitchParams, switch
 from services.reid.settings import ReidSettings
@@ -78,6 +79,26 @@ async def test_a_space_that_lacks_somebody_is_not_switched_to_and_says_so(servic
     why_not = await to_second(service, JobContext("01JOB", tmp_path))
     assert "1 tracklets have no crop" in why_not
     assert await asyncio.to_thread(serving_model, ReidSettings()) == "colours"
+
+
+async def test_who_waits_for_a_switch_that_another_has_called_off_is_told(service, tmp_path):
+    picture = next((tmp_path / "blobs").rglob("*.jpg"))
+    body = picture.read_bytes()
+    picture.unlink()
+    settings = ReidSettings()
+    async with _parts(settings) as (bus, database):
+        context = JobContext("01JOB", tmp_path)
+        switching = _Switching(second(service), "colours", bus, database, settings, context)
+        assert await switching._look() is None, "it has asked"
+        async with asyncio.timeout(20):
+            while (await row_of(service, "second")).state != "failed":
+                await asyncio.sleep(0.1)
+            picture.write_bytes(body)
+            await ask_for(database, "second", second(service).digest, switches=False)
+            while (end := await switching._look()) is None:
+                await asyncio.sleep(0.1)
+    assert end == "somebody asked meanwhile for its space without a switch"
+    assert await asyncio.to_thread(serving_model, settings) == "colours"
 
 
 async def test_who_is_cancelled_wants_no_switch_any_more(service, tmp_path):
