@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import aliased
 
 from services.reid.gallery.moves import move_of, moved_by, tracklets
 from services.reid.gallery.tables import (
@@ -50,13 +51,19 @@ async def put_followers_back(
     if change.kind == ChangeKind.CONFIRM:
         return []
     person_of = {row.track_id: str(row.person_id) for row in rows}
-    tracks = select(TrackletRow.track_id).where(TrackletRow.id.in_(moved_by(change)))
+    moved = aliased(TrackletRow)
+    # A re-index gives old tracklets new revisions; what continues a track comes behind it.
+    last = select(func.max(moved.id)).where(
+        moved.id.in_(moved_by(change)), moved.track_id == TrackletRow.track_id
+    )
+    tracks = select(moved.track_id).where(moved.id.in_(moved_by(change)))
     followers = await tracklets(
         session,
         TrackletRow.track_id.in_(tracks),
         TrackletRow.person_id == change.to_person,
         TrackletRow.how == How.CONTINUED,
         TrackletRow.revision > change.revision,
+        TrackletRow.id > last.scalar_subquery(),
         TrackletRow.id.not_in(moved_by(change)),
     )
     for row in followers:

@@ -171,6 +171,26 @@ async def test_what_has_continued_a_moved_track_goes_back_with_it_and_others_sta
     ]
 
 
+async def test_what_a_re_index_has_numbered_anew_was_there_before_and_stays(
+    gallery, people, regrouping
+):
+    """Anna's third tracklet was taken for Ben's, who then was found to be her, which he is not."""
+    for seq in (1, 2):
+        await gallery.take(clip(seq, tracklet(0, "anna", at(seq), x=50 + 48 * seq, seed=seq)))
+    await regrouping.split(people["anna"], {"gate/1/2/0"}, people["ben"], DEED)
+    before = await gallery.persons()
+    change = await regrouping.merge(people["anna"], {people["ben"]}, DEED)
+    async with gallery.database.writing() as session:
+        second = await session.scalar(select(TrackletRow).where(TrackletRow.name == "gate/1/1/0"))
+        assert second.how == How.CONTINUED
+        second.revision = change.revision + 1
+    await gallery.take(clip(3, tracklet(0, "anna", at(3), x=194, seed=3)))
+    await regrouping.undo(change.id, DEED)
+    after = await gallery.persons()
+    assert {name: after[name] for name in before} == before
+    assert after["gate/1/3/0"] == people["ben"], "it continues what the change had moved"
+
+
 async def test_split_off_sightings_are_somebody_new_who_is_known_from_then_on(
     gallery, people, regrouping
 ):
