@@ -91,7 +91,7 @@ class FaissGallery:
         return await self._turns.read(lambda: self._index.count(only))
 
     async def persons(self) -> int:
-        return self._index.columns.people
+        return await self._turns.read(lambda: self._index.columns.people)
 
     async def save(self) -> None:
         async with self._saving:

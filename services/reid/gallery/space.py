@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-TRACKLETS = Gauge("citybrain_gallery_tracklets", "Tracklets in the index")
-RECALL = Gauge("citybrain_gallery_recall", "Share of the ten nearest that a mode finds", ["mode"])
+TRACKLETS = Gauge("citybrain_gallery_tracklets", "Tracklets in the index", ["model"])
+RECALL = Gauge(
+    "citybrain_gallery_recall", "Share of the ten nearest that a mode finds", ["model", "mode"]
+)
 
 PAGE = 20_000
 SAMPLE = 100
@@ -51,7 +54,8 @@ class Space:
         self._database = database
         self.gallery = gallery
         self._turn = asyncio.Lock()
-        self._measured_at = 0
+        self._measured_at: int | None = None
+        self._label = gallery.model_digest[:12]
         self.recall: dict[Mode, float] = {}
 
     @property
@@ -87,7 +91,7 @@ class Space:
                     following = self._read(session, page.until, newest)
                     page, _ = await asyncio.gather(following, self._take(page))
                 await self._take(page)
-            TRACKLETS.set(await self.gallery.count())
+            TRACKLETS.labels(self._label).set(await self.gallery.count())
 
     async def search(
         self, vector: Vectors, limit: int, only: Filter = OPEN, mode: Mode = Mode.EXACT
@@ -105,12 +109,20 @@ class Space:
     async def measure(self) -> None:
         """Recall of the modes, where the gallery has changed much since it was last measured."""
         count = await self.gallery.count()
-        if self._measured_at / GROWTH < count < self._measured_at * GROWTH:
+        before = self._measured_at
+        if before is not None and (count == before or before / GROWTH < count < before * GROWTH):
             return
         self.recall = await self.gallery.measure(SAMPLE)
         self._measured_at = count
         for mode, share in self.recall.items():
-            RECALL.labels(mode).set(share)
+            RECALL.labels(self._label, mode).set(share)
+
+    async def close(self) -> None:
+        await self.gallery.close()
+        with suppress(KeyError):
+            TRACKLETS.remove(self._label)
+        for mode in self.recall:
+            RECALL.remove(self._label, mode)
 
     async def _forget(self, session: AsyncSession, newest: int) -> None:
         revision = self.gallery.revision
@@ -118,7 +130,8 @@ class Space:
             ForgottenRow.revision > revision, ForgottenRow.revision <= newest
         )
         gone = list(await session.scalars(query))
-        if gone and revision > 0:
+        # One that others have filled stands at no revision where its newest was forgotten.
+        if gone and (revision > 0 or await self.gallery.count()):
             await self.gallery.forget(gone, revision)
 
     async def _read(self, session: AsyncSession, after: int, newest: int) -> Page:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from services.reid.gallery.space import Space
@@ -37,19 +38,21 @@ class Spaces:
         self._shared = shared
         self._spaces: dict[str, Space] = {}
         self._asked_at: dict[str, float] = {}
-        self._loading = asyncio.Lock()
+        self._loading: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.follows = not shared
 
     async def of(self, model_digest: str) -> Space:
         """The space of a model. Raises Unavailable while the database or the gallery is away."""
-        async with self._loading:
-            self._asked_at[model_digest] = time.monotonic()
-            space = self._spaces.get(model_digest)
-            if space is None:
+        self._asked_at[model_digest] = time.monotonic()
+        if (loaded := self._spaces.get(model_digest)) is not None:
+            return loaded
+        # Whoever asks for another space does not wait for this one.
+        async with self._loading[model_digest]:
+            if model_digest not in self._spaces:
                 space = Space(self._database, self._make(model_digest))
                 await space.load(follows=self.follows)
                 self._spaces[model_digest] = space
-            return space
+            return self._spaces[model_digest]
 
     def lead(self, *, leads: bool) -> None:
         """Tells whether this process is the one that brings a shared gallery up."""
@@ -87,6 +90,5 @@ class Spaces:
         if self.follows:
             await space.follow()
         if time.monotonic() - self._asked_at[space.model_digest] > IDLE_S:
-            async with self._loading:
-                del self._spaces[space.model_digest]
-            await space.gallery.close()
+            del self._spaces[space.model_digest]
+            await space.close()

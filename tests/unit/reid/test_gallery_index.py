@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -181,6 +183,20 @@ async def test_a_gallery_that_has_forgotten_everybody_starts_again(tmp_path, mon
     assert (again.source, again.revision, await again.count()) == ("snapshot", 120, 0)
     await again.put(batch(60, first=61), 180)
     assert len((await again.search(QUERY, 10, mode=Mode.FAST)).hits) == 10
+
+
+async def test_people_are_counted_while_nobody_changes_the_index(tmp_path):
+    gallery = FaissGallery(tmp_path, DIGEST)
+    await gallery.put(batch(60), 60)
+    done = threading.Event()
+    change = asyncio.create_task(gallery._turns.write(done.wait))
+    await asyncio.sleep(0.01)
+    count = asyncio.create_task(gallery.persons())
+    await asyncio.sleep(0.05)
+    waited = not count.done()
+    done.set()
+    await change
+    assert (waited, await count) == (True, 7)
 
 
 @pytest.fixture
