@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ LEAST_CLASSES = 2
 
 
 class Trainer:
-    """One training, kept in a folder: checkpoint.pt, and log.jsonl with every loss of every phase.
+    """One training, kept in a folder: checkpoint.pt, and log.jsonl with the losses of all phases,
+    a line every so many steps (`run`), each step once however often the run was stopped.
 
     identity: what the run must be the same in to be resumed: its system and settings, as JSON.
     Raises Conflict (`other_settings`) where the folder holds another run, Malformed
@@ -85,6 +87,8 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / CHECKPOINT).exists():
             self._resume()
+        if self._fleet.leads:
+            self._cut_log()
 
     @property
     def maker(self) -> nn.Module:
@@ -178,6 +182,16 @@ class Trainer:
         with (self._folder / LOG).open("a") as log:
             log.write(json.dumps({"step": self.step, **losses}) + "\n")
 
+    def _cut_log(self) -> None:
+        """To where the run goes on: what was logged behind its last checkpoint is done again."""
+        path = self._folder / LOG
+        if not path.is_file():
+            return
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if _step_of(line) <= self.step]
+        if len(kept) < len(lines):
+            write_durably(path, b"".join(kept))
+
     def _save(self) -> None:
         if not self._fleet.leads:
             return
@@ -211,6 +225,14 @@ class Trainer:
             self._average.load_state_dict(state["average"])
         for name, optimiser in self._optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
+
+
+def _step_of(line: bytes) -> float:
+    """Of a line of the log; of one that was cut off in the middle, never."""
+    try:
+        return int(json.loads(line)["step"])
+    except ValueError:
+        return math.inf
 
 
 def _average_of(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 
 import pytest
@@ -63,6 +64,16 @@ def test_a_training_that_is_stopped_between_two_steps_goes_on_as_if_it_had_not_b
     with pytest.raises(JobCancelled):
         learn(order(), watched(tmp_path / "other", 6))
     assert losses_of(tmp_path / "job") == losses_of(tmp_path / "other")
+
+
+def test_a_training_that_was_killed_logs_no_step_twice(shelf, tmp_path):
+    with pytest.raises(JobCancelled):
+        learn(order(), watched(tmp_path / "job", 3))
+    with (tmp_path / "job" / "work" / "log.jsonl").open("a") as log:
+        log.write('{"step": 4}\n{"st')  # behind its last checkpoint, and in the middle of a line
+    with pytest.raises(JobCancelled):
+        learn(order(), watched(tmp_path / "job", 5))
+    assert [json.loads(line)["step"] for line in losses_of(tmp_path / "job")] == [1, 2, 3, 4, 5]
 
 
 def refused(shelf, tmp_path, error, code, **changes) -> str:
