@@ -44,7 +44,7 @@ class Embedder:
         show a person.
         """
         for n, crop in enumerate(crops):
-            _check(crop, n)
+            check_crop(crop, f"crop {n}")
         vectors = [
             self._forward(crops[start : start + self._max_batch])
             for start in range(0, len(crops), self._max_batch)
@@ -61,21 +61,22 @@ class Embedder:
         return np.ascontiguousarray((cut * self._gain + self._shift).transpose(2, 0, 1))
 
 
-def _check(crop: Pixels, n: int) -> None:
+def check_crop(crop: Pixels, name: str) -> None:
+    """Raises what Embedder.embed raises."""
     if crop.ndim != 3 or crop.shape[2] != 3 or crop.dtype != np.uint8:
         raise Malformed(
-            f"crop {n} must be (height, width, 3) uint8, but is {crop.shape} {crop.dtype}",
+            f"{name} must be (height, width, 3) uint8, but is {crop.shape} {crop.dtype}",
             code="crop_shape",
         )
     height, width = crop.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise Malformed(
-            f"crop {n} is {width}x{height}; each side must have {MIN_SIDE} pixels",
+            f"{name} is {width}x{height}; each side must have {MIN_SIDE} pixels",
             code="crop_too_small",
         )
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise Malformed(
-            f"crop {n} is {width}x{height}: no person has such a shape", code="crop_aspect"
+            f"{name} is {width}x{height}: no person has such a shape", code="crop_aspect"
         )
 
 

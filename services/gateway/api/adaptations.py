@@ -65,7 +65,7 @@ class AdaptationAsked(Why):
     learning_rate: Annotated[float, Field(gt=0, le=0.01)] | None = None
     held_out: Annotated[float, Field(ge=0.1, le=0.5)] = 0.25
     control: bool = True
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     activate: bool = True
 
     @model_validator(mode="after")

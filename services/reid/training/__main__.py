@@ -18,7 +18,7 @@ from services.reid.core.reranking import Reranking
 from services.reid.embedder import Embedder
 from services.reid.models.msp_loss import Levels  # noqa: TC001 - typer reads it
 from services.reid.training.console import Console
-from services.reid.training.evaluate import Comparison, compare, outcome_of
+from services.reid.training.evaluate import Comparison, check_answerable, compare, outcome_of
 from services.reid.training.histogram import HistogramEmbedder
 from services.reid.training.protocols import PROTOCOLS
 from services.reid.training.report import figures_of, table
@@ -74,7 +74,7 @@ def train(
     dropout: Annotated[float | None, typer.Option(help="Before MSP-CNN's fc8.")] = None,
     erasing: Annotated[float | None, typer.Option(help="Share of crops with a blot.")] = None,
     held_out: Annotated[float | None, typer.Option(help="Share of people.")] = None,
-    seed: int | None = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
     trial: Annotated[
         int | None, typer.Option(help="Of VIPeR: 0 to 9, whose people are not trained on.")
     ] = None,
@@ -160,6 +160,7 @@ def evaluate_command(
         flip=flip, centre_cameras=centre_cameras, reranking=Reranking() if rerank else None
     )
     trials = PROTOCOLS[protocol](data)
+    check_answerable(trials)
     rounds = (
         [(model.format(trial=n), [trial]) for n, trial in enumerate(trials)]
         if "{trial}" in model

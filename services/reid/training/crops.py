@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.errors import Malformed, Missing
+from shared.images import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from shared.images import Pixels
 
 MARKET_NAME = re.compile(r"(?P<person>-1|\d+)_c(?P<camera>\d+)")
 """`0002_c1s1_000451_03.jpg`: person 2 through camera 1. -1 is junk, 0 a distractor."""
@@ -25,6 +28,15 @@ class Crop:
     path: Path
     person: int
     camera: int
+
+    def read(self) -> Pixels:
+        """(H, W, 3), rgb. Raises Malformed (`image_truncated`) where it is no whole image."""
+        try:
+            return decode(self.path.read_bytes(), "rgb")
+        except Malformed as error:
+            raise Malformed(
+                f"{self.path} is no whole JPEG or PNG: mend it, or take it away", code=error.code
+            ) from error
 
 
 def of_market_names(paths: Iterable[Path]) -> list[Crop]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +12,8 @@ from services.reid.core.centring import centre_cameras
 from services.reid.core.evaluation import Labels, rank
 from services.reid.core.outcome import Outcome
 from services.reid.core.reranking import Reranking, rerank
-from shared import images
+from services.reid.embedder import check_crop
+from shared.errors import Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -71,8 +73,24 @@ def evaluate(
     progress: Callable[[int, int], None],
     comparison: Comparison = PLAIN,
 ) -> Outcome:
-    """progress: (crops embedded, crops in all)."""
+    """progress: (crops embedded, crops in all). Raises what `check_answerable` and `compare`
+    raise."""
+    check_answerable(trials)
     return outcome_of(compare(embedder, trials, progress, comparison))
+
+
+def check_answerable(trials: Sequence[Trial]) -> None:
+    """Raises Malformed (`nobody_answerable`) where a trial has no query with a right answer."""
+    for trial in trials:
+        cameras = defaultdict(set)
+        for crop in trial.gallery:
+            cameras[crop.person].add(crop.camera)
+        if not any(cameras[crop.person] - {crop.camera} for crop in trial.query):
+            raise Malformed(
+                "nobody who is asked for is in the gallery through another camera: look whether"
+                " the file names of both number people and cameras alike",
+                code="nobody_answerable",
+            )
 
 
 def compare(
@@ -81,9 +99,10 @@ def compare(
     progress: Callable[[int, int], None],
     comparison: Comparison = PLAIN,
 ) -> list[Compared]:
-    """Every crop is embedded once, in however many trials it stands."""
+    """Every crop is embedded once, in however many trials it stands. Raises Malformed for a crop
+    that is no image, or cannot show a person."""
     crops = {crop.path: crop for trial in trials for crop in (*trial.query, *trial.gallery)}
-    vectors = _embed_all(embedder, list(crops), progress, flip=comparison.flip)
+    vectors = _embed_all(embedder, list(crops.values()), progress, flip=comparison.flip)
     return [Compared(trial, _similarity(trial, vectors, comparison)) for trial in trials]
 
 
@@ -93,24 +112,31 @@ def outcome_of(compared: Sequence[Compared]) -> Outcome:
 
 def _embed_all(
     embedder: Embeds,
-    paths: Sequence[Path],
+    crops: Sequence[Crop],
     progress: Callable[[int, int], None],
     *,
     flip: bool,
 ) -> dict[Path, Array]:
     vectors: dict[Path, Array] = {}
-    for start in range(0, len(paths), CHUNK):
-        chunk = paths[start : start + CHUNK]
-        decoded = [images.decode(path.read_bytes(), "rgb") for path in chunk]
+    for start in range(0, len(crops), CHUNK):
+        chunk = crops[start : start + CHUNK]
+        decoded = [_read(crop) for crop in chunk]
         found = embedder.embed(decoded)
         if flip:
             found = found + embedder.embed(
                 [np.ascontiguousarray(crop[:, ::-1]) for crop in decoded]
             )
             found = found / np.linalg.norm(found, axis=1, keepdims=True)
-        vectors.update(zip(chunk, found, strict=True))
-        progress(len(vectors), len(paths))
+        vectors.update(zip((crop.path for crop in chunk), found, strict=True))
+        progress(len(vectors), len(crops))
     return vectors
+
+
+def _read(crop: Crop) -> Pixels:
+    """Raises Malformed, with the crop's path."""
+    pixels = crop.read()
+    check_crop(pixels, str(crop.path))
+    return pixels
 
 
 def _similarity(trial: Trial, vectors: dict[Path, Array], comparison: Comparison) -> Array:

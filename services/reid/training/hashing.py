@@ -19,7 +19,7 @@ from services.reid.gallery.codes import BITS, Coder, codes_file, save_coder
 from services.reid.gallery.tables import TrackletRow
 from services.reid.models.nested_hashing import NestedHashing, nested_loss
 from shared.database import Database
-from shared.errors import Missing
+from shared.errors import CityBrainError, Missing
 from shared.model_store import ModelStore
 
 if TYPE_CHECKING:
@@ -72,16 +72,18 @@ def _spread(axes: torch.Tensor) -> torch.Tensor:
 
 
 async def stored_vectors(url: str, model_digest: str, limit: int) -> Vectors:
-    """Vectors of known people, (N, 256), at most so many, a person's one after the other."""
+    """Vectors of known people, (N, 256), evenly chosen, at most so many, a person's one after the
+    other."""
     database = Database(url)
     try:
         async with database.reading() as session:
             own = TrackletRow.model_digest == model_digest
             known = TrackletRow.person_id.is_not(None)
             count = await session.scalar(select(func.count()).where(own, known)) or 0
+            every = max(1, -(-count // limit))
             query = (
                 select(TrackletRow.vector)
-                .where(own, known, TrackletRow.id % max(1, count // limit) == 0)
+                .where(own, known, TrackletRow.id % every == 0)
                 .order_by(TrackletRow.person_id, TrackletRow.id)
                 .limit(limit)
             )
@@ -110,4 +112,7 @@ def learn(
 
 
 if __name__ == "__main__":
-    cli()
+    try:
+        cli()
+    except CityBrainError as error:
+        raise SystemExit(f"error: {error}") from error

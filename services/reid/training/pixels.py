@@ -11,8 +11,7 @@ import torch
 
 from services.reid.embedder import resize
 from services.reid.training.protocols import crops_to_train_on
-from shared import images
-from shared.errors import Malformed
+from shared.errors import Malformed, Missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,18 +62,22 @@ class LabelledPixels:
 
 
 def read_pixels(crops: Sequence[Crop]) -> NDArray[np.uint8]:
-    """(N, 160, 64, 3), rgb."""
+    """(N, 160, 64, 3), rgb. Raises Malformed (`image_truncated`)."""
     with ThreadPoolExecutor(2) as pool:
-        read = pool.map(lambda crop: resize(images.decode(crop.path.read_bytes(), "rgb")), crops)
-        return np.stack(list(read))
+        return np.stack(list(pool.map(lambda crop: resize(crop.read()), crops)))
 
 
 def read_training(folders: Sequence[Path], trial: int | None = None) -> LabelledPixels:
     """The training crops of all folders; of VIPeR those that a trial does not test.
 
-    Raises Missing for a folder without crops, Malformed for VIPeR without a trial.
+    Raises Missing for a folder without crops of anybody (`no_crops`), Malformed for VIPeR without a
+    trial, and for a crop that is no image.
     """
-    return labelled_pixels([crops_to_train_on(folder, trial) for folder in folders])
+    found = [crops_to_train_on(folder, trial) for folder in folders]
+    for folder, crops in zip(folders, found, strict=True):
+        if not any(crop.person > 0 for crop in crops):
+            raise Missing(f"{folder} shows nobody: all crops are distractors", code="no_crops")
+    return labelled_pixels(found)
 
 
 def labelled_pixels(of_sources: Sequence[Sequence[Crop]]) -> LabelledPixels:

@@ -6,6 +6,7 @@ evaluation is the same for each.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ PRID_COMMON = 200
 """People whom both of PRID's cameras saw. Beyond them, one number means two people."""
 
 GRID_PARTITIONS = "features_and_partitions.mat"
+GRID_NAME = re.compile(r"(\d+)_(\d+)_")
 GRID_TRAINING = 2
 """Place, among the fields of a partition, of the people to train on."""
 
@@ -65,7 +67,7 @@ def viper(root: Path) -> list[Trial]:
     ten times over. The other halves would be for training; a model that did not train on them is
     tested on the same halves all the same, so that figures stand beside published ones.
 
-    Raises Missing where `cam_a/` or `cam_b/` has no images.
+    Raises Missing where `cam_a/` or `cam_b/` has no images, Malformed (`crop_name`).
     """
     views, people = _of_viper(root)
     return [
@@ -76,7 +78,8 @@ def viper(root: Path) -> list[Trial]:
 def viper_training(root: Path, trial: int) -> list[Crop]:
     """Both crops of everybody whom a trial of `viper`, counted from 0, does not ask for.
 
-    Raises Missing where `cam_a/` or `cam_b/` has no images, or where there is no such trial.
+    Raises Missing where `cam_a/` or `cam_b/` has no images, or where there is no such trial,
+    Malformed (`crop_name`).
     """
     views, people = _of_viper(root)
     if not 0 <= trial < REPETITIONS:
@@ -102,7 +105,8 @@ def prid(root: Path) -> list[Trial]:
     """PRID 2011, single shot (Hirzer et al., SCIA 2011): a random half of the 200 people whom both
     cameras saw, camera A asking camera B, where the 549 others are distractors; ten times over.
 
-    Raises Missing where `cam_a/` or `cam_b/`, there or below `single_shot/`, has no images.
+    Raises Missing where `cam_a/` or `cam_b/`, there or below `single_shot/`, has no images,
+    Malformed (`crop_name`).
     """
     root = root / "single_shot" if (root / "single_shot").is_dir() else root
     asking = _of_view(root / "cam_a", 0, prefix="person_")
@@ -121,7 +125,8 @@ def grid(root: Path) -> list[Trial]:
     """GRID (Loy et al., CVPR 2009): those of the 250 people whom one of the ten official partitions
     does not train on; `probe/` asks `gallery/`, where the 775 images of person 0 are distractors.
 
-    Raises Missing where a folder or the partitions are missing, Malformed for other partitions.
+    Raises Missing where a folder or the partitions are missing, Malformed for other partitions and
+    for a file's name (`crop_name`).
     """
     probe, gallery = (_of_grid_view(root / name) for name in ("probe", "gallery"))
     return [
@@ -145,8 +150,7 @@ def _grid_partitions(file: Path) -> list[set[int]]:
 
 def _of_grid_view(folder: Path) -> list[Crop]:
     """File names are PERSON_CAMERA_FRAME_...; cameras count through both folders."""
-    parts = [(path, path.stem.split("_")) for path in _images(folder)]
-    return [Crop(path, int(fields[0]), int(fields[1])) for path, fields in parts]
+    return [Crop(path, *_numbers(path, GRID_NAME)) for path in _images(folder)]
 
 
 def folder(root: Path) -> list[Trial]:
@@ -160,10 +164,17 @@ def _without_junk(folder: Path) -> list[Crop]:
 
 def _of_view(folder: Path, camera: int, *, prefix: str = "") -> dict[int, Crop]:
     """Person -> their one image in this view. File names are PREFIX, PERSON, and perhaps _ANGLE."""
-    numbered = (
-        (int(path.stem.removeprefix(prefix).split("_")[0]), path) for path in _images(folder)
-    )
-    return {person: Crop(path, person, camera) for person, path in numbered}
+    name = re.compile(rf"{prefix}(\d+)(?:_|$)")
+    crops = [Crop(path, *_numbers(path, name), camera) for path in _images(folder)]
+    return {crop.person: crop for crop in crops}
+
+
+def _numbers(path: Path, name: re.Pattern[str]) -> tuple[int, ...]:
+    """Those that a file's name tells. Raises Malformed (`crop_name`)."""
+    found = name.match(path.stem)
+    if found is None:
+        raise Malformed(f"{path} is not named like the benchmark's crops", code="crop_name")
+    return tuple(int(number) for number in found.groups())
 
 
 def _images(folder: Path) -> list[Path]:

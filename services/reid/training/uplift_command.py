@@ -45,7 +45,7 @@ def uplift_command(
     epochs: int = 8,
     shrink: Annotated[int, typer.Option(help="Of 144x56.")] = 3,
     share: Annotated[float, typer.Option(help="Made crops for each real one.")] = 1 / 3,
-    seed: Annotated[list[int] | None, typer.Option(help="[0, 1, 2]")] = None,
+    seed: Annotated[list[int] | None, typer.Option(min=0, max=2**32 - 1, help="[0, 1, 2]")] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Train these arms and say nothing of the rest.")
     ] = None,

@@ -216,6 +216,13 @@ def test_a_data_set_s_id_becomes_part_of_a_path_and_is_looked_at_first(data_set)
         params(labelled=data_set)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_no_generator_takes_is_refused_when_it_is_ordered(seed):
+    assert params(seed=2**32 - 1).seed == 2**32 - 1
+    with pytest.raises(ValidationError):
+        params(seed=seed)
+
+
 def test_a_service_that_only_embeds_says_who_trains():
     assert why_not_here({"embed", "gallery"}) == NOT_ITS_ROLE
     assert why_not_here({"train"}) == ""

@@ -70,6 +70,16 @@ def test_a_folder_without_crops_is_missing(tmp_path):
         training_crops(tmp_path)
 
 
+def test_a_folder_of_junk_and_a_torn_crop_are_told_by_their_paths(tmp_path):
+    write_people(tmp_path / "train", [0], np.random.default_rng(5), crops=1)
+    with pytest.raises(Missing, match=f"{tmp_path} shows nobody"):
+        read_training([tmp_path])
+    torn = tmp_path / "train" / "0001_c1s1_000001_00.png"
+    torn.write_bytes(b"torn")
+    with pytest.raises(Malformed, match=f"{torn} is no whole"):
+        read_training([tmp_path])
+
+
 def test_people_and_cameras_of_two_folders_are_never_the_same(town, tmp_path):
     write_people(tmp_path / "train", range(1, 4), np.random.default_rng(5))
     data = read_training([town, tmp_path])

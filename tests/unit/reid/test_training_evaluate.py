@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 from services.reid.core.reranking import Reranking
 from services.reid.training.__main__ import app
 from services.reid.training.evaluate import Compared, Comparison, compare, evaluate
-from services.reid.training.protocols import PROTOCOLS
+from services.reid.training.protocols import PROTOCOLS, Trial
 from services.reid.training.sheet import (
     ANSWERS,
     FRAME,
@@ -24,7 +25,7 @@ from services.reid.training.sheet import (
     draw_sheet,
     without_face,
 )
-from shared.errors import Missing
+from shared.errors import Malformed, Missing
 
 CELL = WIDTH + 2 * FRAME + GAP
 
@@ -78,6 +79,24 @@ def test_centring_cameras_takes_a_cameras_tint_away(town):
         for comparison in (Comparison(), Comparison(centre_cameras=True))
     )
     assert centred.mean_average_precision > plain.mean_average_precision
+
+
+def test_a_crop_that_shows_nobody_is_told_by_its_path(town, tmp_path):
+    shutil.copytree(town, tmp_path, dirs_exist_ok=True)
+    narrow = tmp_path / "gallery" / "0099_c1s1_000001_00.png"
+    cv2.imwrite(str(narrow), np.zeros((60, 4, 3), np.uint8))
+    with pytest.raises(Malformed, match=f"{narrow} is 4x60"):
+        evaluate(MeanColours(), PROTOCOLS["folder"](tmp_path), lambda _done, _all: None)
+    narrow.write_bytes(b"torn")
+    with pytest.raises(Malformed, match=f"{narrow} is no whole"):
+        evaluate(MeanColours(), PROTOCOLS["folder"](tmp_path), lambda _done, _all: None)
+
+
+def test_nobody_to_be_found_is_told_before_anything_is_embedded(town):
+    (trial,) = PROTOCOLS["folder"](town)
+    with pytest.raises(Malformed) as refused:
+        evaluate(MeanColours(), [Trial(trial.query, trial.query)], lambda _done, _all: None)
+    assert refused.value.code == "nobody_answerable"
 
 
 def test_centring_looks_at_no_label(town):

@@ -35,6 +35,16 @@ def test_viper_asks_one_view_for_random_halves_of_the_other(tmp_path):
     assert len({tuple(crop.person for crop in trial.query) for trial in trials}) > 1
 
 
+@pytest.mark.parametrize("name", ["Thumbs_db.bmp", "001b.png"])
+def test_a_file_that_is_none_of_the_benchmarks_is_told_by_its_path(tmp_path, name):
+    for view in ("cam_a", "cam_b"):
+        touch(tmp_path / view, "000_45.bmp", "001.bmp")
+    assert len(PROTOCOLS["viper"](tmp_path)) == 10
+    touch(tmp_path / "cam_a", name)
+    with pytest.raises(Malformed, match=f"cam_a/{name}"):
+        PROTOCOLS["viper"](tmp_path)
+
+
 def test_who_is_tested_in_a_trial_of_viper_is_not_trained_on_for_it(tmp_path):
     for view in ("cam_a", "cam_b"):
         touch(tmp_path / view, *(f"{person:03}_90.png" for person in range(20)))
