@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Query, Request
 
 from services.reid.embedder import Embedder
 from shared.auth import Principal
 from shared.errors import TooLarge
 from shared.images import Pixels, decode, inspect
 from shared.rack import Loaded
+
+TimeUs = Annotated[
+    int | None, Query(ge=-(2**63), lt=2**63, description="Microseconds since 1970, UTC")
+]
+"""No database takes a larger number."""
 
 
 async def loaded_of(request: Request, name: str | None) -> Loaded[Embedder]:

@@ -11,12 +11,13 @@ import structlog
 from fastapi import APIRouter, Query, Request, Security
 from pydantic import BaseModel
 
-from services.reid.api.dependencies import cameras_of, image_of, judged, loaded_of
+from services.reid.api.dependencies import TimeUs, cameras_of, image_of, judged, loaded_of
 from services.reid.core.identity import Belief
 from services.reid.gallery.belief import belief_of
 from services.reid.gallery.gallery import Filter, Hit, Mode
 from shared.auth import Principal, Scope, authenticate
 from shared.clock import from_us
+from shared.errors import Malformed
 from shared.mark import refuse_marked
 from shared.person_changes import Purpose
 
@@ -84,15 +85,18 @@ async def search_gallery(
     actor: Annotated[str | None, Query(max_length=32, description="By default the key")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
     camera_ids: Annotated[list[str] | None, Query()] = None,
-    start_us: int | None = None,
-    end_us: int | None = None,
+    start_us: TimeUs = None,
+    end_us: TimeUs = None,
     mode: Annotated[Mode, Query(description="exact, or quicker and less complete")] = Mode.EXACT,
 ) -> GalleryAnswer:
     """People who look like the one in the image, the most alike first. 422 (`synthetic_image`) for
-    an image that is marked as made: what it shows was seen by no camera.
+    an image that is marked as made: what it shows was seen by no camera; 422 (`empty_span`) where
+    the time ends before it starts.
 
     A search at the gateway is audited there, with its image; every one is told in this log.
     """
+    if start_us is not None and end_us is not None and start_us > end_us:
+        raise Malformed("start_us is after end_us", code="empty_span")
     cameras = cameras_of(principal, camera_ids)
     body = await image_of(request)
     crop = await asyncio.to_thread(judged, request, body)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Security
 from pydantic import BaseModel
 
+from services.reid.api.dependencies import TimeUs
 from services.reid.gallery.forgetting import Erasure
 from shared.auth import Principal, Scope, authenticate
 from shared.errors import Denied
@@ -26,10 +27,11 @@ async def forget_tracklets(
     principal: Annotated[Principal, Security(authenticate, scopes=[Scope.ADMIN])],
     person_id: str | None = None,
     camera_ids: Annotated[list[str] | None, Query()] = None,
-    before_us: Annotated[int | None, Query(description="What had ended by then")] = None,
+    before_us: TimeUs = None,
 ) -> Forgotten:
-    """Forgets tracklets to which all conditions apply: vectors, places, times and crops. 400 for
-    none, 403 (`camera_denied`) where a key that is for some cameras does not name which."""
+    """Forgets tracklets to which all conditions apply: vectors, places, times and crops. before_us:
+    what had ended by then. 400 for no condition, 403 (`camera_denied`) where a key that is for some
+    cameras does not name which."""
     if principal.cameras is not None and not camera_ids:
         raise Denied("this key is for some cameras only: name them", code="camera_denied")
     for camera_id in camera_ids or ():

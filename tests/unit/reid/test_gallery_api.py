@@ -106,6 +106,19 @@ async def test_an_unknown_mode_and_an_unknown_model_are_refused(service):
     assert (never.status_code, never.json()["code"]) == (404, "unknown_reindex")
 
 
+async def test_times_that_no_database_takes_and_that_run_backwards_are_refused(service):
+    for span in ({"start_us": 2**63}, {"end_us": 10**30}, {"start_us": 5, "end_us": 1}):
+        request = {"params": WHY | span, "content": crop(BLUE), "headers": JPEG}
+        refused = await service.api.post("/v1/gallery/search", **request)
+        assert refused.status_code == 422, span
+    assert refused.json()["code"] == "empty_span"
+    path, headers = "/v1/gallery/tracklets", await as_admin(service)
+    refused = await service.api.delete(path, params={"before_us": 10**30}, headers=headers)
+    assert refused.status_code == 422
+    done = await service.api.delete(path, params={"before_us": 2**63 - 1}, headers=headers)
+    assert done.json() == {"tracklets": 0}
+
+
 async def test_a_key_for_some_cameras_searches_and_forgets_at_these_alone_and_says_why(service):
     persons = await two_people(service)
 

@@ -148,6 +148,13 @@ async def test_codes_are_learnt_from_the_vectors_of_known_people(gallery):
     assert (await stored_vectors(url, "e" * 64, 100)).shape == (0, 256)
 
 
+async def test_codes_are_learnt_from_the_old_and_the_new_alike(gallery):
+    """Of six vectors, where four may be taken, every second one; never the first four."""
+    await gallery.take(clip(0, *(tracklet(n, f"{n}", at(0), x=100 * n) for n in range(6))))
+    assert len(await stored_vectors(gallery.database.url, DIGEST, 4)) == 3
+    assert len(await stored_vectors(gallery.database.url, DIGEST, 6)) == 6
+
+
 def test_too_few_vectors_teach_nothing(tmp_path):
     colour_embedder(tmp_path / "models")
     url = f"sqlite+aiosqlite:///{tmp_path}/reid.db"
