@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,6 +16,7 @@ from services.reid.gallery.announcing import Herald
 from services.reid.gallery.codes import load_coder
 from services.reid.gallery.faiss_gallery import FaissGallery
 from services.reid.gallery.forgetting import Forgetting
+from services.reid.gallery.leading import Leader
 from services.reid.gallery.regrouping import Regrouping
 from services.reid.gallery.reindexing import Reindexing
 from services.reid.gallery.schema import MIGRATIONS
@@ -53,9 +54,25 @@ if TYPE_CHECKING:
     from shared.health import Health
     from shared.images import Pixels
     from shared.inference import Array
-    from shared.leases import Lease
     from shared.rack import Loaded
     from shared.service import Tasks
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the service rests on."""
+
+    settings: ReidSettings
+    health: Health
+    bus: Bus
+    database: Database
+    blobs: FolderBlobs
+    store: ModelStore
+    rack: ModelRack[Embedder]
+    embed: Batcher[Loaded[Embedder], Sequence[Pixels], Array]
+    spaces: Spaces
+    forgetting: Forgetting
+    reindexing: Reindexing
 
 
 def create_app(settings: ReidSettings) -> FastAPI:
@@ -64,61 +81,22 @@ def create_app(settings: ReidSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI, health: Health) -> AsyncIterator[Tasks]:
         cv2.setNumThreads(1)
-        bus = Bus(settings.bus_url, settings.frames_url, settings.bus_partitions)
-        database = Database(settings.database_of("reid"))
-        store = ModelStore(*settings.model_folders)
-        rack = ModelRack("reid", store, bus, Embedder, _rack(settings), health.vital("model"))
-        blobs = FolderBlobs(settings.blobs)
-        policy = BatchPolicy(max_queue=settings.max_queue, lanes=settings.inference_lanes)
-        async with Batcher(_embed, policy) as embed, _spaces(settings, database, health) as spaces:
-            herald = Herald(settings.bus_partitions)
-            forgetting = Forgetting(database, blobs, herald)
-            reindexing = Reindexing(database, blobs, bus, rack, embed, spaces)
-            app.state.keys = KeyDirectory(bus.redis)
-            app.state.rack, app.state.embed, app.state.spaces = rack, embed, spaces
-            app.state.forgetting, app.state.reindexing = forgetting, reindexing
-            regrouping = Regrouping(database, herald)
-            app.state.persons = persons.Persons(database, regrouping, forgetting)
-            app.state.limits = ImageLimits(max_bytes=settings.frame_max_bytes)
+        async with _parts(settings, health) as parts:
+            _show(app, parts)
             tasks: Tasks = {
-                "schema": lambda: watch_schema(database, MIGRATIONS, health.vital("schema")),
-                "model": rack.watch,
-                "spaces": spaces.run,
-                "recall": lambda: spaces.tend(health.vital("recall")),
+                "schema": lambda: watch_schema(parts.database, MIGRATIONS, health.vital("schema")),
+                "model": parts.rack.watch,
+                "spaces": parts.spaces.run,
+                "recall": lambda: parts.spaces.tend(health.vital("recall")),
             }
             if "embed" in settings.reid_roles:
-                worker = EmbeddingWorker(
-                    bus,
-                    blobs,
-                    rack,
-                    embed,
-                    open_detector(settings.reid_detector, model=settings.detector_model),
-                    settings.detect_every,
-                )
-                tasks["clips"] = Consumer(
-                    bus,
-                    CLIPS,
-                    Group.REID,
-                    ClipReady,
-                    worker.handle,
-                    worker.bury,
-                    health.vital("clips"),
-                    slots=settings.inference_lanes,
-                    owed=True,
-                ).run
+                tasks["clips"] = _clips(parts).run
             if "gallery" in settings.reid_roles:
-                tasks["forgotten"] = lambda: forgetting.watch(health.vital("forgotten"))
-                tasks |= _gallery_tasks(settings, bus, database, spaces, store, reindexing, health)
-            app.state.jobs = why_not_here(settings.reid_roles)
-            if not app.state.jobs:
-                app.state.jobs = JobQueue("reid", database, JobRow, bus, KINDS)
+                tasks |= _gallery_tasks(parts)
+            if isinstance(app.state.jobs, JobQueue):
                 vital = health.vital("jobs")
-                tasks["jobs"] = JobWorker("reid", database, JobRow, bus, vital).run
-            try:
-                yield tasks
-            finally:
-                await bus.close()
-                await database.close()
+                tasks["jobs"] = JobWorker("reid", parts.database, JobRow, parts.bus, vital).run
+            yield tasks
 
     routers = [
         embeddings.router,
@@ -137,21 +115,77 @@ async def work(settings: ReidSettings, job_id: str, epoch: int) -> None:
     await do_job(url, JobRow, KINDS, settings.jobs_folder, job_id, epoch)
 
 
-def _gallery_tasks(
-    settings: ReidSettings,
-    bus: Bus,
-    database: Database,
-    spaces: Spaces,
-    store: ModelStore,
-    reindexing: Reindexing,
-    health: Health,
-) -> Tasks:
+@asynccontextmanager
+async def _parts(settings: ReidSettings, health: Health) -> AsyncIterator[_Parts]:
+    bus = Bus(settings.bus_url, settings.frames_url, settings.bus_partitions)
+    database = Database(settings.database_of("reid"))
+    blobs = FolderBlobs(settings.blobs)
+    store = ModelStore(*settings.model_folders)
+    rack = ModelRack("reid", store, bus, Embedder, _rack(settings), health.vital("model"))
+    policy = BatchPolicy(max_queue=settings.max_queue, lanes=settings.inference_lanes)
+    async with Batcher(_embed, policy) as embed, _spaces(settings, database, health) as spaces:
+        try:
+            yield _Parts(
+                settings,
+                health,
+                bus,
+                database,
+                blobs,
+                store,
+                rack,
+                embed,
+                spaces,
+                Forgetting(database, blobs, Herald(settings.bus_partitions)),
+                Reindexing(database, blobs, bus, rack, embed, spaces),
+            )
+        finally:
+            await bus.close()
+            await database.close()
+
+
+def _show(app: FastAPI, parts: _Parts) -> None:
+    """Puts what routes ask for on the app."""
+    settings, database = parts.settings, parts.database
+    app.state.keys = KeyDirectory(parts.bus.redis)
+    app.state.rack, app.state.embed, app.state.spaces = parts.rack, parts.embed, parts.spaces
+    app.state.forgetting, app.state.reindexing = parts.forgetting, parts.reindexing
+    regrouping = Regrouping(database, Herald(settings.bus_partitions))
+    app.state.persons = persons.Persons(database, regrouping, parts.forgetting)
+    app.state.limits = ImageLimits(max_bytes=settings.frame_max_bytes)
+    why_not = why_not_here(settings.reid_roles)
+    app.state.jobs = why_not or JobQueue("reid", database, JobRow, parts.bus, KINDS)
+
+
+def _clips(parts: _Parts) -> Consumer[ClipReady]:
+    settings = parts.settings
+    detector = open_detector(settings.reid_detector, model=settings.detector_model)
+    worker = EmbeddingWorker(
+        parts.bus, parts.blobs, parts.rack, parts.embed, detector, settings.detect_every
+    )
+    return Consumer(
+        parts.bus,
+        CLIPS,
+        Group.REID,
+        ClipReady,
+        worker.handle,
+        worker.bury,
+        parts.health.vital("clips"),
+        slots=settings.inference_lanes,
+        owed=True,
+    )
+
+
+def _gallery_tasks(parts: _Parts) -> Tasks:
     """The writer and its relay, each under its lease: a second process stands by."""
+    settings, bus, database = parts.settings, parts.bus, parts.database
+    vital = parts.health.vital
     relay = Relay(
-        database, bus, SIGHTINGS, outbox=OutboxRow, origin=OriginRow, vital=health.vital("relay")
+        database, bus, SIGHTINGS, outbox=OutboxRow, origin=OriginRow, vital=vital("relay")
     )
     identity = IdentitySettings(min_belief=settings.min_belief, min_quality=settings.min_quality)
-    writer = GalleryWriter(database, spaces, store, relay, settings.bus_partitions, identity)
+    writer = GalleryWriter(
+        database, parts.spaces, parts.store, relay, settings.bus_partitions, identity
+    )
     consumer = Consumer(
         bus,
         TRACKLETS,
@@ -159,34 +193,18 @@ def _gallery_tasks(
         TrackletsEmbedded,
         writer.handle,
         writer.bury,
-        health.vital("gallery"),
+        vital("gallery"),
         slots=1,
     )
+    leader = Leader(writer, consumer, parts.reindexing, parts.spaces)
 
-    async def write(lease: Lease) -> None:
-        writer.take_over(lease)
-        spaces.lead(leads=True)
-        tasks = [
-            asyncio.ensure_future(work)
-            for work in (consumer.run(), writer.watch_gaps(), reindexing.run(lease))
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            spaces.lead(leads=False)
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
-
-    def lead(name: str) -> Leadership:
-        return Leadership(database, LeaseRow, name, health.vital(name))
+    def elect(name: str) -> Leadership:
+        return Leadership(database, LeaseRow, name, vital(name))
 
     return {
-        "gallery": lambda: lead("gallery").run(write),
-        "relay": lambda: lead("relay").run(relay.run),
+        "forgotten": lambda: parts.forgetting.watch(vital("forgotten")),
+        "gallery": lambda: elect("gallery").run(leader.lead),
+        "relay": lambda: elect("relay").run(relay.run),
     }
 
 
