@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ GROWTH = 1.3
 """A fit is made anew when so many times the people are known."""
 
 SAMPLES = 400
+LEAST = 4
+"""Places that a homography takes; it is fitted to more by least squares."""
+
 AGREEING = 0.35
 """Distance, in heights of the person, up to which a place agrees with a fit."""
 
@@ -124,12 +128,17 @@ class Overlap:
         near = _distances(_planes_through(places[chosen]), places) < AGREEING
         agreement = near @ weights
         agree = near[agreement.argmax()]
-        if agreement.max() < AGREEMENT:
-            self._plane = None
+        self._plane = None
+        if agreement.max() < AGREEMENT or agree.sum() < LEAST:
             return
-        self._plane = _planes_through(places[None, agree])
-        distances = _distances(self._plane, places)[0]
+        plane, _ = cv2.findHomography(places[agree, :2], places[agree, 2:4])
+        if plane is None:
+            return
+        distances = _distances(plane[None], places)[0]
         agree = distances < AGREEING
+        if not agree.any():
+            return
+        self._plane = plane[None]
         # Of a distance in two dimensions the median is 1.18 standard deviations.
         self._spread = max(SPREAD, float(np.median(distances[agree])) / 1.18)
         x, y, height = places[:, 2], places[:, 3], places[:, 4]
@@ -147,32 +156,6 @@ def _distances(planes: Floats, places: Floats) -> Floats:
 
 
 def _planes_through(places: Floats) -> Floats:
-    """places: (S, N, 5) -> (S, 3, 3), the homographies of least algebraic error (the direct linear
-    transform), their input normalised as in Hartley, "In defense of the eight-point algorithm"
-    (PAMI 1997)."""
-    start, move_start = _normalised(places[..., :2])
-    end, move_end = _normalised(places[..., 2:4])
-    (x, y), (u, v) = np.moveaxis(start, -1, 0), np.moveaxis(end, -1, 0)
-    one, none = np.ones_like(x), np.zeros_like(x)
-    rows = np.concatenate(
-        [
-            np.stack([x, y, one, none, none, none, -u * x, -u * y, -u], axis=-1),
-            np.stack([none, none, none, x, y, one, -v * x, -v * y, -v], axis=-1),
-        ],
-        axis=1,
-    )
-    # The eigenvector of the least eigenvalue of nine by nine: quicker than a decomposition of rows.
-    planes = np.linalg.eigh(rows.transpose(0, 2, 1) @ rows)[1][..., 0].reshape(-1, 3, 3)
-    found: Floats = np.linalg.inv(move_end) @ planes @ move_start
-    return found
-
-
-def _normalised(points: Floats) -> tuple[Floats, Floats]:
-    """(S, N, 2) about 0 with unit spread, and the matrices that take them there."""
-    middle = points.mean(axis=1)
-    size = np.maximum(points.std(axis=(1, 2)), 1e-9)
-    move = np.zeros((len(points), 3, 3))
-    move[:, 0, 0] = move[:, 1, 1] = 1 / size
-    move[:, :2, 2] = -middle / size[:, None]
-    move[:, 2, 2] = 1.0
-    return (points - middle[:, None]) / size[:, None, None], move
+    """places: (S, 4, 5) -> (S, 3, 3), the homographies that take the four there to those here."""
+    there, here = np.ascontiguousarray(np.split(places[..., :4], 2, axis=-1), np.float32)
+    return np.stack([cv2.getPerspectiveTransform(*ends) for ends in zip(there, here, strict=True)])

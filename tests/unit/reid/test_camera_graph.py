@@ -118,6 +118,18 @@ def test_views_that_share_nothing_say_nothing():
     assert overlap.evidence(together(*walk(rng, offset=False))) == 1.0
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_places_through_which_no_plane_goes_are_borne(seed):
+    """Few, in a line, or all the same, at the corner of a picture; some believed far more."""
+    rng = np.random.default_rng(seed)
+    few = rng.integers(0, 4, (rng.integers(1, 7), 4)) * rng.choice([0.0, 1.0, 100.0])
+    places = np.column_stack([few, np.full(len(few), 150.0)])
+    overlap = Overlap()
+    for belief in rng.choice([1e-9, 0.5, 1.0], 20):
+        overlap.learn(rng.choice(places, 2), float(belief), rng)
+        assert np.isfinite(overlap.evidence(places))
+
+
 def test_places_are_compared_at_the_same_moments():
     there = [Stand(0.0, 0, 0, 10), Stand(1.0, 10, 20, 10), Stand(9.0, 99, 99, 10)]
     here = [Stand(-1.0, 1, 1, 5), Stand(0.5, 2, 2, 6), Stand(1.0, 3, 3, 7), Stand(5.0, 4, 4, 8)]
