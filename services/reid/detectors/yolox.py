@@ -107,7 +107,8 @@ def cells(height: int, width: int) -> tuple[Array, Array]:
 def suppress(corners: Array, confidences: Array, max_overlap: float) -> list[int]:
     """Indices of the boxes that remain, surest first (greedy non-maximum suppression)."""
     boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    return [int(n) for n in cv2.dnn.NMSBoxes(boxes, confidences, 0.0, max_overlap)]
+    kept = cv2.dnn.NMSBoxes(boxes.tolist(), confidences.tolist(), 0.0, max_overlap)
+    return [int(n) for n in kept]
 
 
 def _box(corners: Array, confidence: float, width: int, height: int) -> Box | None:

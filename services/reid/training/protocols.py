@@ -165,7 +165,7 @@ def _without_junk(folder: Path) -> list[Crop]:
 def _of_view(folder: Path, camera: int, *, prefix: str = "") -> dict[int, Crop]:
     """Person -> their one image in this view. File names are PREFIX, PERSON, and perhaps _ANGLE."""
     name = re.compile(rf"{prefix}(\d+)(?:_|$)")
-    crops = [Crop(path, *_numbers(path, name), camera) for path in _images(folder)]
+    crops = [Crop(path, _numbers(path, name)[0], camera) for path in _images(folder)]
     return {crop.person: crop for crop in crops}
 
 
