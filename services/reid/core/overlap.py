@@ -131,8 +131,9 @@ class Overlap:
         self._plane = None
         if agreement.max() < AGREEMENT or agree.sum() < LEAST:
             return
-        plane, _ = cv2.findHomography(places[agree, :2], places[agree, 2:4])
-        if plane is None:
+        found = cv2.findHomography(places[agree, :2], places[agree, 2:4])[0]
+        plane = np.asarray(found, np.float64)
+        if not plane.ndim:  # OpenCV has found None, against its own types
             return
         distances = _distances(plane[None], places)[0]
         agree = distances < AGREEING

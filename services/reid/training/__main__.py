@@ -31,9 +31,10 @@ from shared.inference import open_session
 from shared.model_store import ModelStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from services.reid.training.evaluate import Embeds
+    from services.reid.training.protocols import Trial
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 app.command("uplift")(uplift_command)
@@ -161,14 +162,9 @@ def evaluate_command(
     )
     trials = PROTOCOLS[protocol](data)
     check_answerable(trials)
-    rounds = (
-        [(model.format(trial=n), [trial]) for n, trial in enumerate(trials)]
-        if "{trial}" in model
-        else [(model, trials)]
-    )
     compared = [
         one
-        for name, asked in rounds
+        for name, asked in _rounds(model, trials)
         for one in compare(_embedder(name, models), asked, Console().embedding, how)
     ]
     figures = figures_of(outcome_of(compared))
@@ -179,6 +175,13 @@ def evaluate_command(
         _record(ModelStore(models), model, record, figures)
     if as_json:
         print(json.dumps(figures))
+
+
+def _rounds(model: str, trials: Sequence[Trial]) -> list[tuple[str, Sequence[Trial]]]:
+    """One model for all trials, or for each its own."""
+    if "{trial}" in model:
+        return [(model.format(trial=n), [trial]) for n, trial in enumerate(trials)]
+    return [(model, trials)]
 
 
 def _record(store: ModelStore, model: str, name: str, figures: Mapping[str, float | int]) -> None:

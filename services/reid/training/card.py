@@ -51,19 +51,13 @@ def card_of(
 ) -> ModelCard:
     """The card; the benchmark figures are added by whoever runs the benchmarks."""
     settings = training.settings
-    shrink = settings.stage_of(settings.epochs - 1).shrink
-    seen = f"{INPUT_HEIGHT // shrink}x{INPUT_WIDTH // shrink}"
-    parameters = sum(
-        p.numel()
-        for name, p in objective.network.named_parameters()
-        if not name.startswith(f"{objective.head_name}.")
-    )
+    parameters = _parameters(objective)
     return ModelCard(
         name=training.name,
         version=training.version,
         service="reid",
         summary=(
-            f"{objective.title}: a person crop, seen at {seen}, to a unit vector;"
+            f"{objective.title}: a person crop, seen at {_seen(settings)}, to a unit vector;"
             f" {parameters / 1e6:.2f} M parameters"
         ),
         paper=objective.paper,
@@ -96,6 +90,21 @@ def card_of(
             **asdict(settings),
         },
     )
+
+
+def _parameters(objective: Objective) -> int:
+    """Without the head, which is for training alone."""
+    return sum(
+        p.numel()
+        for name, p in objective.network.named_parameters()
+        if not name.startswith(f"{objective.head_name}.")
+    )
+
+
+def _seen(settings: TrainingSettings) -> str:
+    """The size at which the last epoch saw crops."""
+    shrink = settings.stage_of(settings.epochs - 1).shrink
+    return f"{INPUT_HEIGHT // shrink}x{INPUT_WIDTH // shrink}"
 
 
 def _input() -> TensorSpec:

@@ -48,8 +48,8 @@ class Ground:
         pixels: resizing rounds otherwise on other machines, which may share a comparison."""
         digest = hashlib.sha256()
         for part in (self.train, self.shown):
-            digest.update(part.named.numpy())
-            digest.update(part.cameras.numpy())
+            digest.update(part.named.numpy().tobytes())
+            digest.update(part.cameras.numpy().tobytes())
         return digest.hexdigest()
 
     def rankings(self, trainer: Trainer) -> dict[str, Ranking]:
