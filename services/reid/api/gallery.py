@@ -101,24 +101,17 @@ async def search_gallery(
     body = await image_of(request)
     crop = await asyncio.to_thread(judged, request, body)
     refuse_marked(body)
-    log.info(
-        "gallery_searched",
-        key=principal.key_id,
-        actor=actor or principal.key_id,
-        purpose=purpose,
-        image_sha256=hashlib.sha256(body).hexdigest(),
-        cameras=None if cameras is None else sorted(cameras),
-    )
+    key = principal.key_id
+    _tell(body, purpose, key=key, actor=actor or key, cameras=cameras and sorted(cameras))
     loaded = await loaded_of(request, None)
     (vector,) = await request.app.state.embed(loaded, [crop])
     space = await request.app.state.spaces.of(loaded.context.model_digest)
-    only = Filter(None if cameras is None else frozenset(cameras), start_us, end_us)
+    only = Filter(cameras, start_us, end_us)
     answer = await space.search(vector, limit * NEIGHBOURS_PER_PERSON, only, mode)
     best = _best_of_each(answer.hits)[:limit]
+    crops = await space.crops([hit.id for hit in best])
     return GalleryAnswer(
-        persons=_persons(
-            best, await space.crops([hit.id for hit in best]), belief_of(loaded.model.card)
-        ),
+        persons=_persons(best, crops, belief_of(loaded.model.card)),
         mode=answer.mode,
         recall=answer.recall,
         model=loaded.context.model,
@@ -138,6 +131,12 @@ async def get_stats(request: Request) -> GalleryStats:
         loaded_from=space.gallery.source,
         recall=space.recall,
     )
+
+
+def _tell(image: bytes, purpose: str, **who_and_where: object) -> None:
+    """What a search must be answered for."""
+    digest = hashlib.sha256(image).hexdigest()
+    log.info("gallery_searched", purpose=purpose, image_sha256=digest, **who_and_where)
 
 
 def _best_of_each(hits: list[Hit]) -> list[Hit]:
