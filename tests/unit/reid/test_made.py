@@ -158,7 +158,7 @@ def test_a_workshop_names_the_made_data_sets_beside_its_crops(town, tmp_path):
 
 def test_the_train_command_refuses_what_is_no_made_data_set(town, tmp_path):
     words = ["train", "--data", str(town), "--made", str(town), "--out", str(tmp_path / "m")]
-    words += ["--held-out", "0.3", "--checkpoint", str(tmp_path / "m.pt")]
+    words += ["--held-out", "0.3", "--people", "4", "--checkpoint", str(tmp_path / "m.pt")]
     run = CliRunner().invoke(app, words)
     assert isinstance(run.exception, Missing)
     assert run.exception.code == "no_manifest"
