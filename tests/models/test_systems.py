@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from services.synthetic.losses.penalties import PENALTIES
 from services.synthetic.models.ptgan import standing_person
-from services.synthetic.models.system import Moment
+from services.synthetic.models.spgan import SpGan
+from services.synthetic.models.system import Moment, RmsProp
 from services.synthetic.models.translation import Translator
+from services.synthetic.regularisers.orthogonal import REGULARISERS, regularised
 from services.synthetic.training.making import make
 from services.synthetic.training.pictures import Pictures
 from services.synthetic.training.registry import SYSTEMS
 from services.synthetic.training.settings import TrainingSettings
 from services.synthetic.training.shipping import Provenance, ship
-from services.synthetic.training.trainer import CHECKPOINT, LOG, Trainer
+from services.synthetic.training.trainer import LOG, Trainer
 
 TRANSLATOR = {"channels": 1, "height": 16, "width": 16, "features": 4, "blocks": 1}
 SMALL = {
@@ -52,12 +55,21 @@ def stripes(count: int = 24, side: int = 8) -> Pictures:
 
 
 def small(
-    name: str, folder: Path, *, steps: int = STEPS, seed: int = 0, average: float = 0.5, **changes
+    name: str,
+    folder: Path,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+    average: float = 0.5,
+    precision: str = "fp32",
+    **changes,
 ) -> Trainer:
     entry = SYSTEMS[name]
     torch.manual_seed(seed)
     settings = entry.settings_of(SMALL[name] | changes)
-    training = TrainingSettings(steps=steps, batch=6, average=average, seed=seed)
+    training = TrainingSettings(
+        steps=steps, batch=6, average=average, precision=precision, seed=seed
+    )
     identity = {"system": name}
     pictures = stripes(side=SMALL[name]["height"])
     return Trainer(entry.build(settings), pictures, training, folder, identity=identity)
@@ -134,15 +146,30 @@ def test_what_is_shipped_makes_what_the_network_makes(name, tmp_path):
     assert (images != others).any()
 
 
+def go_the_same_way(name, folder, **changes) -> None:
+    """In bf16 and in fp32, a few steps: nearly, and not quite."""
+    began = weights_of(small(name, folder / "began", **changes))
+    fine, coarse = (
+        weights_of(trained(name, folder / precision, precision=precision, **changes))
+        for precision in ("fp32", "bf16")
+    )
+    assert not same(fine, coarse)
+
+    def far(one, other) -> float:
+        pairs = ((one[key].double(), other[key].double()) for key in one)
+        return sum(float((a - b).square().sum()) for a, b in pairs)
+
+    assert far(fine, coarse) < 0.25 * far(fine, began)
+
+
 @every_system
 def test_bf16_goes_the_same_way(name, tmp_path):
-    entry = SYSTEMS[name]
-    settings = TrainingSettings(steps=6, batch=6, precision="bf16")
-    system = entry.build(entry.settings_of(SMALL[name]))
-    pictures = stripes(side=SMALL[name]["height"])
-    trainer = Trainer(system, pictures, settings, tmp_path, identity={})
-    trainer.run(lambda _: None)
-    assert (tmp_path / CHECKPOINT).is_file()
+    go_the_same_way(name, tmp_path, steps=6 if name == "saae" else 2)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_every_penalty_bears_bf16(penalty, tmp_path):
+    go_the_same_way("gan", tmp_path, penalty=penalty, steps=2)
 
 
 def test_a_gan_learns_one_batch_by_heart(tmp_path):
@@ -221,9 +248,59 @@ def test_spgans_pairs_cost_what_their_distances_say():
     east, north = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     system.siamese = torch.nn.Identity()
     assert float(system._pairs(east, -east, -east, east)) == pytest.approx(0.0, abs=1e-5)
-    # Both translations are a right angle away (2 + 2), the sites as well (2 (2 - sqrt 2)^2).
-    apart = float(system._pairs(east, north, east, north))
-    assert apart == pytest.approx((4 + 2 * (2 - 2**0.5) ** 2) / 3, abs=1e-5)
+    # Both translations are a right angle from what they were of (2 + 2).
+    asked = SYSTEMS["spgan"].settings_of
+    for negative, far in (("real", 2 * (2 - 2**0.5) ** 2), ("translated", 2 * 2**2)):
+        system.settings = asked(TRANSLATOR | {"negative": negative})
+        # The sites are a right angle apart, too; what is made for one looks as it does.
+        found = float(system._pairs(east, north, east, north))
+        assert found == pytest.approx((4 + far) / 3, abs=1e-4), negative
+
+
+@pytest.mark.parametrize("negative", ["translated", "real"])
+def test_spgans_translators_feel_that_they_are_to_be_unlike_only_what_is_translated(negative):
+    entry = SYSTEMS["spgan"]
+    torch.manual_seed(0)
+    system = entry.build(entry.settings_of(TRANSLATOR | {"negative": negative}))
+    system.siamese.requires_grad_(False)
+    felt = []
+
+    def far(one, other):
+        found = SpGan._far(system, one, other)
+        felt.append(found.requires_grad)
+        return found
+
+    system._far = far
+    batch = stripes(side=16).batch(4, torch.Generator().manual_seed(0))
+    system.translate(batch, Moment(0, torch.Generator()))
+    assert felt == ([True, True] if negative == "translated" else [False])
+
+
+@pytest.mark.parametrize("discriminator", ["binary", "outliers"])
+def test_every_discriminator_of_saae_learns(discriminator, tmp_path):
+    changes = {"discriminator": discriminator, "smoothing": 0.1}
+    trainer = trained("saae", tmp_path, **changes)
+    began = small("saae", tmp_path / "began", **changes)
+    assert not same(weights_of(trainer), weights_of(began))
+    assert (
+        trainer.system.discriminator[-1].out_features == {"binary": 1, "outliers": 3}[discriminator]
+    )
+
+
+@pytest.mark.parametrize("regulariser", REGULARISERS)
+def test_a_regularised_generator_stands_straighter(regulariser, tmp_path):
+    def bent(trainer: Trainer) -> float:
+        return float(regularised(trainer.system.generator, REGULARISERS[regulariser]).detach())
+
+    changes = {"steps": 20, "learning_rate": 1e-3}
+    plain = bent(trained("gan", tmp_path / "plain", **changes))
+    assert bent(trained("gan", tmp_path / "bound", regulariser=regulariser, **changes)) < plain
+
+
+def test_with_a_bound_both_networks_learn_by_rmsprop_at_the_rate_that_is_asked_for():
+    entry = SYSTEMS["gan"]
+    system = entry.build(entry.settings_of({"clip": 0.05, "learning_rate": 5e-5}))
+    assert [phase.optimiser for phase in system.phases] == [RmsProp(learning_rate=5e-5)] * 2
 
 
 def test_the_average_of_a_short_training_has_forgotten_its_beginning(tmp_path):

@@ -11,13 +11,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 
-def discriminate_classes(real: Tensor, labels: Tensor, made: Tensor) -> Tensor:
+def discriminate_classes(
+    real: Tensor, labels: Tensor, made: Tensor, smoothing: float = 0.0
+) -> Tensor:
     """A (k+1)-class discriminator's loss: real samples are of their class, made ones of the last.
 
     Odena, "Semi-Supervised Learning with Generative Adversarial Networks" (2016); SAAE's.
     """
     last = torch.full((len(made),), made.shape[1] - 1, device=made.device)
-    return cross_entropy(real, labels) + cross_entropy(made, last)
+    return smoothed(real, labels, smoothing) + cross_entropy(made, last)
 
 
 def pass_for_class(made: Tensor, labels: Tensor) -> Tensor:

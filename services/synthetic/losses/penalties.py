@@ -98,7 +98,8 @@ def between(real: Tensor, made: Tensor, random: torch.Generator) -> Tensor:
     """(B, ...) each -> (B, ...): an even draw from the line between each pair."""
     shape = (len(real),) + (1,) * (real.dim() - 1)
     share = torch.rand(shape, generator=random, device=random.device).to(real)
-    return torch.lerp(made, real, share)
+    # Autocast may have made them coarser than the real ones.
+    return torch.lerp(made.to(real), real, share)
 
 
 @torch.no_grad()

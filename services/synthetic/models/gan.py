@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float  # noqa: TC002 - read where shapes are checked
@@ -17,8 +17,19 @@ from torch import Tensor, nn
 
 from services.synthetic.losses.adversarial import ADVERSARIAL_LOSSES
 from services.synthetic.losses.penalties import PENALTIES, clip_weights
-from services.synthetic.models.system import Adam, Batch, Losses, Moment, Phase, RmsProp, System
-from services.synthetic.regularisers.orthogonal import start_orthogonal
+from services.synthetic.models.system import (
+    Adam,
+    Batch,
+    Count,
+    Losses,
+    Moment,
+    Phase,
+    Rate,
+    RmsProp,
+    System,
+    Weight,
+)
+from services.synthetic.regularisers.orthogonal import REGULARISERS, regularised, start_orthogonal
 from services.synthetic.regularisers.spectral import normalise_spectrally
 
 LEAK = 0.2
@@ -27,22 +38,27 @@ LEAK = 0.2
 @dataclass(frozen=True, kw_only=True)
 class GanSettings:
     """height, width: of the images, each a multiple of 4. loss, penalty: by their names in
-    ADVERSARIAL_LOSSES and PENALTIES (no penalty: ""). clip: bound of the critic's weights, 0: none.
-    spectral: whether the critic's are normalised. orthogonal: whether all start so.
-    critic_steps: for each of the generator."""
+    ADVERSARIAL_LOSSES and PENALTIES (no penalty: ""). clip: bound of the critic's weights, 0: none;
+    where there is one, both networks learn by RMSprop, as WGAN's do, whose learning rate is 5e-5.
+    spectral: whether the critic's are normalised. orthogonal: whether all start so. regulariser: of
+    the generator's weights, by its name in REGULARISERS (none: ""). critic_steps: for each of the
+    generator."""
 
-    channels: int = 1
-    height: int = 28
-    width: int = 28
-    noise: int = 64
-    features: int = 32
-    loss: str = "non-saturating"
-    penalty: str = "r1"
-    clip: float = 0.0
+    channels: Count = 1
+    height: Count = 28
+    width: Count = 28
+    noise: Count = 64
+    features: Count = 32
+    loss: Literal["minimax", "non-saturating", "least-squares", "hinge", "wasserstein"] = (
+        "non-saturating"
+    )
+    penalty: Literal["", "gradient-penalty", "r1", "r2", "divergence"] = "r1"
+    clip: Weight = 0.0
     spectral: bool = False
     orthogonal: bool = False
-    critic_steps: int = 1
-    learning_rate: float = 2e-4
+    regulariser: Literal["", "orthonormal", "orthogonal"] = ""
+    critic_steps: Count = 1
+    learning_rate: Rate = 2e-4
 
 
 class Generator(nn.Sequential):
@@ -110,21 +126,28 @@ class Gan(System):
             normalise_spectrally(self.critic)
         self._loss = ADVERSARIAL_LOSSES[settings.loss]
         self._penalty = PENALTIES[settings.penalty] if settings.penalty else None
+        self._regulariser = REGULARISERS[settings.regulariser] if settings.regulariser else None
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         settings = self.settings
-        adam = Adam(learning_rate=settings.learning_rate)
+        kind = RmsProp if settings.clip else Adam
+        optimiser = kind(learning_rate=settings.learning_rate)
         return (
             Phase(
                 name="critic",
                 trains=(self.critic,),
                 losses=self.criticise,
-                optimiser=RmsProp() if settings.clip else adam,
+                optimiser=optimiser,
                 repeat=settings.critic_steps,
                 after=partial(clip_weights, self.critic, settings.clip) if settings.clip else None,
             ),
-            Phase(name="generator", trains=(self.generator,), losses=self.generate, optimiser=adam),
+            Phase(
+                name="generator",
+                trains=(self.generator,),
+                losses=self.generate,
+                optimiser=optimiser,
+            ),
         )
 
     @property
@@ -146,7 +169,10 @@ class Gan(System):
 
     def generate(self, batch: Batch, moment: Moment) -> Losses:
         made = self._made(len(batch["images"]), moment)
-        return {"generator": self._loss.generator(self.critic(made))}
+        losses = {"generator": self._loss.generator(self.critic(made))}
+        if self._regulariser is not None:
+            losses["regulariser"] = regularised(self.generator, self._regulariser)
+        return losses
 
     def _made(self, count: int, moment: Moment) -> Float[Tensor, "B C H W"]:
         images: Tensor = self.generator(*self.example(count, moment.random).values())

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from services.synthetic.models.camstyle import CamStyle
+from services.synthetic.models.system import Weight  # noqa: TC001 - read where settings are checked
 from services.synthetic.models.translation import TranslationSettings
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ SOFTNESS = 8.0
 class PtGanSettings(TranslationSettings):
     """foreground: weight of the masked loss; the paper has 10, and CycleGAN's identity loss not."""
 
-    identity: float = 0.0
-    foreground: float = 10.0
+    identity: Weight = 0.0
+    foreground: Weight = 10.0
 
 
 class PtGan(CamStyle):

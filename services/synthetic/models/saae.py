@@ -14,37 +14,57 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float  # noqa: TC002 - read where shapes are checked
 from torch import Tensor, nn
 
 from services.synthetic.losses.adversarial import NON_SATURATING
-from services.synthetic.losses.classes import discriminate_classes, pass_for_class
-from services.synthetic.models.system import Adam, Batch, Losses, Moment, Phase, System
+from services.synthetic.losses.classes import (
+    discriminate_classes,
+    outliers,
+    pass_for_class,
+    smoothed,
+)
+from services.synthetic.models.system import (
+    Adam,
+    Batch,
+    Count,
+    Losses,
+    Moment,
+    Phase,
+    Rate,
+    Share,
+    Steps,
+    System,
+    Weight,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaaeSettings:
-    """classes: k. discriminator: "classes" is the paper's, of k + 1 classes; "binary" its baseline.
+    """classes: k. discriminator: "classes" is the paper's, of k + 1 classes; "binary" its baseline;
+    "outliers" is of k classes, to which what is made is to belong all alike (ours, LSRO's loss).
+    smoothing: share of a real label that is spread over all classes; "binary" has no use for it.
     features: of the first convolution, doubled by the others. style: length of its vector.
     adversarial: weight of the adversarial loss beside the mean squared error.
     reconstruction_steps, discriminator_steps: of the first and the second step of training; the
     third, in which both take turns, is the rest."""
 
-    channels: int = 1
-    height: int = 28
-    width: int = 28
-    classes: int = 10
-    discriminator: str = "classes"
-    features: int = 16
-    style: int = 32
-    adversarial: float = 0.02
-    reconstruction_steps: int = 600
-    discriminator_steps: int = 100
-    learning_rate: float = 2e-4
-    leak: float = 0.2
+    channels: Count = 1
+    height: Count = 28
+    width: Count = 28
+    classes: Count = 10
+    discriminator: Literal["classes", "binary", "outliers"] = "classes"
+    smoothing: Share = 0.0
+    features: Count = 16
+    style: Count = 32
+    adversarial: Weight = 0.02
+    reconstruction_steps: Steps = 600
+    discriminator_steps: Steps = 100
+    learning_rate: Rate = 2e-4
+    leak: Weight = 0.2
 
 
 def _convolutions(channels: tuple[int, ...], leak: float) -> list[nn.Module]:
@@ -118,8 +138,9 @@ class Saae(System):
         super().__init__()
         self.settings = settings
         self.autoencoder = StylisedDecoder(settings)
-        self.by_class = settings.discriminator == "classes"
-        self.discriminator = Discriminator(settings, settings.classes + 1 if self.by_class else 1)
+        self.by_class = settings.discriminator != "binary"
+        outputs = {"classes": settings.classes + 1, "outliers": settings.classes, "binary": 1}
+        self.discriminator = Discriminator(settings, outputs[settings.discriminator])
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -171,9 +192,15 @@ class Saae(System):
             made = self.autoencoder(batch["contents"], self._foreign(batch["images"]))
         real = self.discriminator(batch["images"])
         found = self.discriminator(made)
-        if self.by_class:
-            return {"discriminator": discriminate_classes(real, batch["labels"], found)}
-        return {"discriminator": NON_SATURATING.discriminator(real, found)}
+        labels, smoothing = batch["labels"], self.settings.smoothing
+        match self.settings.discriminator:
+            case "classes":
+                loss = discriminate_classes(real, labels, found, smoothing)
+            case "outliers":
+                loss = smoothed(real, labels, smoothing) + outliers(found)
+            case _:
+                loss = NON_SATURATING.discriminator(real, found)
+        return {"discriminator": loss}
 
     def stylise(self, batch: Batch, moment: Moment) -> Losses:
         """Made in another's style it must pass; made in its own it must come back."""

@@ -3,24 +3,27 @@ al., "Image-Image Domain Adaptation with Preserved Self-Similarity and Domain-Di
 Person Re-identification", CVPR 2018).
 
 A CycleGAN and a siamese network, which learns in a phase of its own: a picture and its translation
-are a positive pair, pictures of the two sites a negative one. The loss of a pair (eq. 3 and 4):
+are a positive pair, a translation and a picture of the site that it was made for a negative one.
+The loss of a pair (eq. 3 and 4):
 
     (1 - i) max(0, m - d)^2 + i d^2,    d the Euclidean distance of unit vectors, m = 2
 
-and their sum is divided by three, one share a pair.
+and their sum is divided by three, one share a pair, as in the released code. That takes pictures of
+the two sites, both real, for the one negative pair, twice: a constant to the translators, whom the
+paper wants to keep unlike everybody there. Either is a setting.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
 from services.synthetic.models.camstyle import CamStyle
-from services.synthetic.models.system import Adam, Batch, Losses, Moment, Phase
+from services.synthetic.models.system import Adam, Batch, Losses, Moment, Phase, Weight
 from services.synthetic.models.translation import LEAK, TranslationSettings
 
 EMBEDDING = 64
@@ -29,10 +32,13 @@ EMBEDDING = 64
 @dataclass(frozen=True, kw_only=True)
 class SpGanSettings(TranslationSettings):
     """likeness: weight of the siamese network's loss in the translators', the paper's 2. margin: m,
-    the greatest distance that unit vectors can have."""
+    the greatest distance that unit vectors can have. negative: pair of a picture that is
+    "translated" with one of the other site, as the paper has it, or of two "real" ones, as its
+    released code."""
 
-    likeness: float = 2.0
-    margin: float = 2.0
+    likeness: Weight = 2.0
+    margin: Weight = 2.0
+    negative: Literal["translated", "real"] = "translated"
 
 
 class Siamese(nn.Module):
@@ -91,9 +97,19 @@ class SpGan(CamStyle):
 
     def _pairs(self, a: Tensor, b: Tensor, made_a: Tensor, made_b: Tensor) -> Tensor:
         of_a, of_b = self.siamese(a), self.siamese(b)
-        alike = [(of_a, self.siamese(made_b)), (of_b, self.siamese(made_a))]
-        near = sum((one - other).square().sum(dim=1).mean() for one, other in alike)
-        apart = ((of_a - of_b).square().sum(dim=1) + 1e-12).sqrt()
-        far = relu(self.settings.margin - apart).square().mean()
-        loss: Tensor = (near + 2 * far) / 3
-        return loss
+        of_made_a, of_made_b = self.siamese(made_a), self.siamese(made_b)
+        near = _squares(of_a, of_made_b).mean() + _squares(of_b, of_made_a).mean()
+        if self.settings.negative == "real":
+            far = 2 * self._far(of_a, of_b)
+        else:
+            far = self._far(of_a, of_made_a) + self._far(of_b, of_made_b)
+        return (near + far) / 3
+
+    def _far(self, one: Tensor, other: Tensor) -> Tensor:
+        apart = (_squares(one, other) + 1e-12).sqrt()
+        return relu(self.settings.margin - apart).square().mean()
+
+
+def _squares(one: Tensor, other: Tensor) -> Tensor:
+    """(B, D) each -> (B,)."""
+    return (one - other).square().sum(dim=1)

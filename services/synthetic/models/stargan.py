@@ -18,7 +18,16 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, one_hot
 
 from services.synthetic.losses.adversarial import LEAST_SQUARES
-from services.synthetic.models.system import Adam, Batch, Losses, Moment, Phase, System
+from services.synthetic.models.system import (
+    Adam,
+    Batch,
+    Count,
+    Losses,
+    Moment,
+    Phase,
+    System,
+    Weight,
+)
 from services.synthetic.models.translation import (
     PatchDiscriminator,
     TranslationSettings,
@@ -31,8 +40,8 @@ class StarGanSettings(TranslationSettings):
     """classes: domains. domain: weight of showing the wanted one. Its identity loss, of pictures
     told to become what they are, is ours."""
 
-    classes: int = 6
-    domain: float = 1.0
+    classes: Count = 6
+    domain: Weight = 1.0
 
 
 class StarGan(System):

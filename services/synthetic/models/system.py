@@ -10,9 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Annotated, ClassVar, NamedTuple, Protocol
 
 import torch
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 
 Batch = Mapping[str, Tensor]
@@ -20,6 +21,14 @@ Batch = Mapping[str, Tensor]
 
 Losses = dict[str, Tensor]
 """By name, already weighted: their sum is minimised, and each is logged."""
+
+
+Count = Annotated[int, Gt(0)]
+Steps = Annotated[int, Ge(0)]
+Rate = Annotated[float, Gt(0)]
+Weight = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Lt(1)]
+"""Numbers of a system's settings. Whoever makes settings of words holds them to their bounds."""
 
 
 class ImageSettings(Protocol):

@@ -13,6 +13,12 @@ import torch
 from jaxtyping import Float  # noqa: TC002 - read where shapes are checked
 from torch import Tensor, nn
 
+from services.synthetic.models.system import (  # noqa: TC001 - read where settings are checked
+    Count,
+    Rate,
+    Weight,
+)
+
 LEAK = 0.2
 EDGE = 1e-3
 """Pixels are kept so far from 0 and 1, whose logits are infinite."""
@@ -24,14 +30,14 @@ class TranslationSettings:
     the middle. cycle, identity: weights, beside the adversarial loss, of coming back as one was,
     and of staying as one is where that is asked for."""
 
-    channels: int = 3
-    height: int = 64
-    width: int = 32
-    features: int = 24
-    blocks: int = 3
-    cycle: float = 10.0
-    identity: float = 5.0
-    learning_rate: float = 2e-4
+    channels: Count = 3
+    height: Count = 64
+    width: Count = 32
+    features: Count = 24
+    blocks: Count = 3
+    cycle: Weight = 10.0
+    identity: Weight = 5.0
+    learning_rate: Rate = 2e-4
 
     def example(self, count: int, random: torch.Generator) -> Float[Tensor, "B C H W"]:
         """Pictures of noise."""

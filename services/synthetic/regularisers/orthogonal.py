@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from torch import Tensor
 
 BIGGAN_BETA = 1e-4
@@ -19,11 +21,10 @@ BIGGAN_BETA = 1e-4
 def start_orthogonal(network: nn.Module) -> None:
     """Saxe, McClelland, Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
     linear neural networks" (ICLR 2014). Biases start at 0."""
-    for layer in network.modules():
-        if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)):
-            nn.init.orthogonal_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+    for layer in _layers(network):
+        nn.init.orthogonal_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 def orthonormal_rows(weight: Tensor, beta: float = BIGGAN_BETA) -> Tensor:
@@ -44,6 +45,21 @@ def orthogonal_rows(weight: Tensor, beta: float = BIGGAN_BETA) -> Tensor:
     """
     gram = _gram(weight)
     return beta * (gram - gram.diagonal().diag()).square().sum()
+
+
+REGULARISERS = {"orthonormal": orthonormal_rows, "orthogonal": orthogonal_rows}
+"""The second is BigGAN's."""
+
+
+def regularised(network: nn.Module, term: Callable[[Tensor], Tensor]) -> Tensor:
+    """The term of all linear and convolutional weights, summed."""
+    return torch.stack([term(layer.weight) for layer in _layers(network)]).sum()
+
+
+def _layers(network: nn.Module) -> Iterator[nn.Linear | nn.modules.conv._ConvNd]:
+    for layer in network.modules():
+        if isinstance(layer, (nn.Linear, nn.modules.conv._ConvNd)):
+            yield layer
 
 
 def _gram(weight: Tensor) -> Tensor:

@@ -45,6 +45,15 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 DEFAULTS = TrainingSettings()
 SHEET_COLUMNS = 10
 
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", help="NAME=VALUE of the system; see `list`.")
+]
+Average = Annotated[float, typer.Option(help="Of weights over steps; 0: none.")]
+First = Annotated[int | None, typer.Option(help="Learn from so many of the pictures alone.", min=2)]
+Workspace = Annotated[
+    Path | None, typer.Option(help="Checkpoint and log; a run resumes there. [runs/NAME]")
+]
+
 
 @app.command("list")
 def list_command(
@@ -65,39 +74,29 @@ def train_command(
     system: Annotated[str, typer.Option(help=f"One of {', '.join(SYSTEMS)}.")],
     data: Annotated[Path, typer.Option(help="FILE.npz, DIR/CLASS/* or MNIST's folder.")],
     out: Annotated[Path, typer.Option(help="The model's folder, MODELS/NAME.")],
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE of the system; see `list`.")
-    ] = None,
+    setting: Setting = None,
     steps: int = DEFAULTS.steps,
     batch: int = DEFAULTS.batch,
-    average: Annotated[
-        float, typer.Option(help="Of weights over steps; 0: none.")
-    ] = DEFAULTS.average,
+    average: Average = DEFAULTS.average,
     precision: Precision = DEFAULTS.precision,
     seed: int = DEFAULTS.seed,
-    first: Annotated[
-        int | None, typer.Option(help="Learn from so many of the pictures alone.", min=2)
-    ] = None,
-    workspace: Annotated[
-        Path | None, typer.Option(help="Checkpoint and log; a run resumes there. [runs/NAME]")
-    ] = None,
+    first: First = None,
+    workspace: Workspace = None,
     licence: str = "research use",
     threads: int = 1,
 ) -> None:
     """Trains a system and puts what makes its images into the store. The last step counts."""
     torch.set_num_threads(threads)
+    ModelStore(out.parent).raise_if_taken(out.name)
     entry = entry_of(system)
     pictures = read_pictures(data, first=first)
     chosen = entry.settings_of(decided_by(pictures, entry.defaults) | _named(setting or []))
-    settings = TrainingSettings(
-        steps=steps, batch=batch, average=average, precision=precision, seed=seed
-    )
     fleet = Fleet.joined()
     torch.manual_seed(seed)  # every process begins with the same weights
     trainer = Trainer(
-        entry.build(chosen),
+        entry.built(chosen),
         pictures,
-        settings,
+        TrainingSettings(steps=steps, batch=batch, average=average, precision=precision, seed=seed),
         workspace or Path("runs") / out.name,
         identity={"system": system, **asdict(chosen)} | ({"first": first} if first else {}),
         fleet=fleet,
@@ -106,6 +105,7 @@ def train_command(
     if fleet.leads:
         about = f"{pictures.name}: {len(pictures)} pictures of {max(len(pictures.classes), 1)}"
         told = Provenance(f"{about} classes", _command(data, out), licence, first, pictures.classes)
+        ModelStore(out.parent).raise_if_taken(out.name)  # by now
         stored = ship(trainer, out, told)
         print(json.dumps({"model": stored.card.name, "sha256": stored.digest}))
     fleet.leave()

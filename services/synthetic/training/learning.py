@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import torch
 
 from services.synthetic.settings import SyntheticSettings
 from services.synthetic.shelf import Shelf
+from services.synthetic.training.fleet import Fleet
 from services.synthetic.training.making import Draws
 from services.synthetic.training.pictures import read_pictures
 from services.synthetic.training.registry import decided_by, entry_of
@@ -24,21 +26,21 @@ from services.synthetic.training.settings import TrainingSettings
 from services.synthetic.training.sheet import draw_sheet
 from services.synthetic.training.shipping import Provenance, ship
 from services.synthetic.training.trainer import LOG, Trainer
+from shared.courtesy import Courtesy
 from shared.data_folder import raise_if_full
 from shared.durable_file import write_durably
 from shared.errors import Malformed
 from shared.made_data import IMAGES, SHEET, MadeData
 from shared.mark import marked
 from shared.model_store import ModelStore
+from shared.topics import Group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from services.synthetic.learning import TrainingParams
-    from services.synthetic.models.system import System
     from services.synthetic.training.pictures import Pictures
-    from services.synthetic.training.registry import Entry
     from shared.jobs import JobContext
 
 RESULT, WORK = "result.json", "work"
@@ -86,7 +88,8 @@ def _learn(
     data = MadeData.read(Shelf(settings.datasets_folder).get(params.dataset_id).folder)
     pictures = sized(pictures_of(data, params.classes), params.height, params.width)
     trainer = _trainer(params, pictures, context.folder / WORK)
-    _train(trainer, pictures, context)
+    with closing(Courtesy(settings, Group.ANOMALY, settings.training_waits_at)) as courtesy:
+        _train(trainer, pictures, context, courtesy)
     context.report(TRAINED, 1, "exports the network, and proves that the file does the same")
     context.checkpoint()
     # Somebody may have removed the claim by hand, and another may have made the model since.
@@ -144,38 +147,18 @@ def _trainer(params: TrainingParams, pictures: Pictures, folder: Path) -> Traine
     chosen = entry.settings_of(params.settings | decided_by(pictures, entry.defaults))
     torch.manual_seed(params.seed)
     return Trainer(
-        _built(entry, chosen),
+        entry.built(chosen),
         pictures,
         TrainingSettings(
             steps=params.steps, batch=params.batch, average=params.average, seed=params.seed
         ),
         folder,
         identity={"system": params.system, "dataset": params.dataset_id, **asdict(chosen)},
+        fleet=Fleet.joined(),
     )
 
 
-def _built(entry: Entry, chosen: Any) -> System:
-    """Raises Malformed (`bad_setting`, `bad_size`): within a training it would be a riddle."""
-    try:
-        system = entry.build(chosen)
-    except KeyError as error:
-        raise Malformed(f"{entry.system.NAME} knows no {error}", code="bad_setting") from error
-    wanted = (chosen.channels, chosen.height, chosen.width)
-    try:
-        with torch.no_grad():
-            made = tuple(system.eval().maker(*system.example(2, torch.Generator()).values()).shape)
-    except RuntimeError:
-        made = ()
-    if made[1:] != wanted:
-        raise Malformed(
-            f"{entry.system.NAME} cannot make pictures of {chosen.width}x{chosen.height}: ask for a"
-            " height and a width that are multiples of 8, which suit every system",
-            code="bad_size",
-        )
-    return system
-
-
-def _train(trainer: Trainer, pictures: Pictures, context: JobContext) -> None:
+def _train(trainer: Trainer, pictures: Pictures, context: JobContext, courtesy: Courtesy) -> None:
     steps = trainer.settings.steps
     sheet_every = max(1, steps // SHEETS)
     said = ""
@@ -189,6 +172,7 @@ def _train(trainer: Trainer, pictures: Pictures, context: JobContext) -> None:
         if trainer.step % sheet_every == 0 or trainer.step == steps:
             _draw(trainer, pictures, context.folder / SHEET)
         context.checkpoint()
+        courtesy.yield_to_clips(context)
 
     trainer.run(say, every_steps=max(1, steps // SAYINGS), save_every=SAVE_EVERY, between=between)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from services.synthetic.models.camstyle import CamStyle
@@ -47,6 +49,21 @@ class Entry(NamedTuple):
         except ValidationError as error:
             said = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
             raise Malformed(f"{self.system.NAME}: {said}", code="bad_setting") from error
+
+    def built(self, chosen: Any) -> System:
+        """As `build`, but that whoever cannot make pictures of the size that was chosen is told:
+        within a training it would be a riddle. Raises Malformed (`bad_size`)."""
+        system = self.build(chosen)
+        made: tuple[int, ...] = ()
+        with suppress(RuntimeError), torch.no_grad():
+            made = tuple(system.eval().maker(*system.example(2, torch.Generator()).values()).shape)
+        if made[1:] != (chosen.channels, chosen.height, chosen.width):
+            raise Malformed(
+                f"{self.system.NAME} cannot make pictures of {chosen.width}x{chosen.height}: ask"
+                " for a height and a width that are multiples of 8, which suit every system",
+                code="bad_size",
+            )
+        return system
 
     @property
     def defaults(self) -> dict[str, Any]:
