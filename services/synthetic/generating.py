@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.synthetic.learning import DatasetId, ModelName, Seed
+from shared.errors import Malformed
 from shared.jobs import JobContext, JobKind
 from shared.made_data import LabelPolicy
+
+if TYPE_CHECKING:
+    from shared.model_store import ModelCard
+
+LEAST_MEASURED = 6
+"""Pictures of a side that have a fifth neighbour each."""
+
+AXES = 4
+"""Of a batch of pictures."""
+
+MAKERS_INPUTS = frozenset({"noise", "contents", "styles", "images", "targets"})
 
 CameraClass = Annotated[str, Field(pattern=r"^c[0-9]{1,9}$")]
 
@@ -47,6 +59,17 @@ class GenerationParams(BaseModel):
         if self.targets and self.dataset_id is None:
             raise ValueError("people of a data set are made in the style of targets: name one")
         return self
+
+
+def check_extractor(card: ModelCard) -> None:
+    """Raises Malformed (`no_extractor`) for a model that takes more than rgb pictures, or makes
+    pictures of them."""
+    makes = not MAKERS_INPUTS.isdisjoint(card.settings.get("inputs", ()))
+    if makes or card.input.colour != "rgb" or len(card.input.shape) != AXES:
+        raise Malformed(
+            f"model {card.name} does not take rgb pictures alone, to give their features",
+            code="no_extractor",
+        )
 
 
 def generate(params: GenerationParams, context: JobContext) -> dict[str, Any]:

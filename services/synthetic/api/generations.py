@@ -16,13 +16,14 @@ from services.synthetic.api.orders import (
     shelf_of,
     store_of,
 )
-from services.synthetic.generating import GenerationParams
+from services.synthetic.generating import LEAST_MEASURED, GenerationParams, check_extractor
 from shared.errors import Malformed, Missing
 from shared.jobs_api import WRITES, Job
 
 if TYPE_CHECKING:
     from services.synthetic.shelf import Shelf
-    from shared.model_store import ModelStore
+    from shared.made_data import MadeManifest
+    from shared.model_store import ModelCard, ModelStore
 
 router = APIRouter(prefix="/v1", tags=["synthetic"])
 
@@ -38,7 +39,7 @@ async def create_generation(
     The same seed makes the same pictures, and each of them is marked as made.
 
     404: `unknown_model`, `unknown_dataset`. 422: `makes_nothing`, `pictures_needed`,
-    `no_extractor`. 503: `not_installed`.
+    `no_extractor`, `too_few_pictures`. 503: `not_installed`.
     """
     check_installed(request)
     if idempotency_key is None or not await queue_of(request).knows(idempotency_key):
@@ -52,14 +53,24 @@ def _check(new: GenerationParams, store: ModelStore, shelf: Shelf) -> None:
     inputs = store.card(new.model).settings.get("inputs")
     if inputs is None:
         raise Malformed(f"model {new.model} makes no images", code="makes_nothing")
-    if new.extractor is not None and store.card(new.extractor).input.colour != "rgb":
-        raise Malformed(f"model {new.extractor} takes no rgb pictures", code="no_extractor")
     if new.dataset_id is not None:
-        shelf.get(new.dataset_id)
+        source = shelf.get(new.dataset_id).manifest
+        if new.extractor is not None:
+            _check_measurable(new, store.card(new.extractor), source)
     elif inputs != ["noise"]:
         raise Malformed(
             f"{new.model} is given {', '.join(inputs)}: name a data set by `dataset_id`",
             code="pictures_needed",
+        )
+
+
+def _check_measurable(new: GenerationParams, extractor: ModelCard, source: MadeManifest) -> None:
+    """Of the data set alone: the job looks at the cameras that are asked for, too."""
+    check_extractor(extractor)
+    if min(new.n, source.counts.get("pictures", new.n)) < LEAST_MEASURED:
+        raise Malformed(
+            f"{LEAST_MEASURED} pictures of each side are the least to be measured",
+            code="too_few_pictures",
         )
 
 

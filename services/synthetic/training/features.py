@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from services.synthetic.generating import check_extractor
 from services.synthetic.training.metrics import frechet_distance, kernel_distance, manifolds
+from shared.images import decode
 from shared.inference import Provider, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
 
 BATCH = 8
+
+MEASURED = 2000
+"""Pictures of each side, at most: a share that is covered depends on how many there are."""
+
 INCEPTION = "inception-v3"
 """A stored model of this name gives FID. None is shipped: its weights are fetched by whoever wants
 them."""
@@ -29,6 +36,8 @@ class Extractor:
     """A stored model that takes pictures, prepared as its card says."""
 
     def __init__(self, model: StoredModel) -> None:
+        """Raises Malformed (`no_extractor`)."""
+        check_extractor(model.card)
         spec = model.card.input
         self.model = model
         self._session = open_session(model.path, provider=Provider.CPU)
@@ -58,6 +67,22 @@ class Extractor:
         cut = whole[top : top + self._height, left : left + self._width]
         pixels = (cut.astype(np.float32) / np.float32(255) - self._mean) / self._std
         return pixels.transpose(2, 0, 1)
+
+
+def compared(
+    extractor: Extractor,
+    real: Sequence[Path],
+    made: Sequence[Path],
+    seed: int,
+    count: int = MEASURED,
+) -> dict[str, float]:
+    """Files of both sides -> what `measured` says of so many of each, drawn."""
+    random = np.random.default_rng(seed)
+    shown, like = (
+        [decode(side[row].read_bytes(), "rgb") for row in random.permutation(len(side))[:count]]
+        for side in (made, real)
+    )
+    return measured(extractor, like, shown, seed)
 
 
 def measured(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -16,22 +18,24 @@ from PIL import Image
 
 from services.synthetic.settings import SyntheticSettings
 from services.synthetic.shelf import Shelf
-from services.synthetic.training.features import Extractor, measured
 from services.synthetic.training.learning import pictures_of, sized
 from services.synthetic.training.lineage import LINEAGE, Translations, parents_of
 from services.synthetic.training.making import made_of
+from services.synthetic.training.measuring import Measure
 from services.synthetic.training.persons import Origin, restyle_persons, ways_between
 from services.synthetic.training.restyling import Translation
 from services.synthetic.training.sheet import draw_sheet
+from shared.courtesy import Courtesy
 from shared.durable_file import write_durably
 from shared.errors import Malformed
 from shared.images import decode
 from shared.made_data import IMAGES, SHEET, DataKind, LabelPolicy, MadeAbout, MadeData, MadeFolder
 from shared.mark import marked
 from shared.model_store import ModelStore
+from shared.topics import Group
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -47,15 +51,12 @@ CHUNK = 256
 
 COLUMNS, SHOWN = 10, 100
 
-MEASURED = 1000
-"""Pictures of each side, at most."""
-
 
 def generate(params: GenerationParams, context: JobContext) -> dict[str, Any]:
     """Raises Missing (`unknown_model`, `unknown_dataset`), Malformed (`makes_nothing`,
     `pictures_needed`, `too_few_pictures`, `too_few_persons`, `no_cameras`, `unknown_class`,
-    `not_persons`, `crop_name`, `bad_size`), Unavailable (`disk_full`), and what MadeData.read and
-    the model's session raise."""
+    `not_persons`, `crop_name`, `bad_size`, `no_extractor`), Unavailable (`disk_full`),
+    and what MadeData.read and the model's session raise."""
     settings = SyntheticSettings()
     torch.set_num_threads(settings.training_threads)
     shelf = Shelf(settings.datasets_folder)
@@ -64,11 +65,14 @@ def generate(params: GenerationParams, context: JobContext) -> dict[str, Any]:
         if "inputs" not in model.card.settings:
             raise Malformed(f"model {params.model} makes no images", code="makes_nothing")
         source = params.dataset_id and MadeData.read(shelf.get(params.dataset_id).folder)
+        measure = _measure_of(params, source or None, ModelStore(*settings.model_folders))
         draft = shelf.draft(context.job_id)
         try:
-            _write(params, model, source or None, draft, context)
-            if params.extractor is not None and source:
-                _measure(params, ModelStore(*settings.model_folders), source, draft)
+            with closing(Courtesy(settings, Group.ANOMALY, settings.training_waits_at)) as courtesy:
+                pause = partial(_pause, context, courtesy)
+                _write(params, model, source or None, draft, context, pause)
+            if measure:
+                measure.join(MadeData.read(draft, verified=False), params.seed)
             shelf.put(context.job_id)
         finally:
             shelf.drop_draft(context.job_id)
@@ -82,16 +86,34 @@ def generate(params: GenerationParams, context: JobContext) -> dict[str, Any]:
     }
 
 
+def _measure_of(
+    params: GenerationParams, source: MadeData | None, store: ModelStore
+) -> Measure | None:
+    """Before anything is made: afterwards it would be too late to find that it cannot be."""
+    if params.extractor is None or source is None:
+        return None
+    measure = Measure(store.load(params.extractor), source)
+    measure.raise_if_too_few(params.n, params.targets)
+    return measure
+
+
+def _pause(context: JobContext, courtesy: Courtesy) -> None:
+    """Between two chunks. Raises JobCancelled."""
+    context.checkpoint()
+    courtesy.yield_to_clips(context)
+
+
 def _write(
     params: GenerationParams,
     model: StoredModel,
     source: MadeData | None,
     draft: Path,
     context: JobContext,
+    pause: Callable[[], None],
 ) -> None:
     inputs = model.card.settings["inputs"]
     if source is not None and source.manifest.kind is DataKind.PERSONS and "images" in inputs:
-        _restyle(params, model, source, draft, context)
+        _restyle(params, model, source, draft, context, pause)
     elif params.targets:
         raise Malformed(
             "only people are made in the style of cameras: name a data set of persons, and a model"
@@ -99,19 +121,7 @@ def _write(
             code="not_persons",
         )
     else:
-        _draw(params, model, source, draft, context)
-
-
-def _measure(params: GenerationParams, store: ModelStore, source: MadeData, draft: Path) -> None:
-    """The figures join the manifest, named with the extractor."""
-    made = MadeData.read(draft, verified=False)
-    random = np.random.default_rng(params.seed)
-    real, ours = (
-        [decode(side[row].read_bytes(), "rgb") for row in random.permutation(len(side))[:MEASURED]]
-        for side in (source.images, made.images)
-    )
-    extractor = Extractor(store.load(params.extractor or ""))
-    made.judged(metrics=measured(extractor, real, ours, params.seed))
+        _draw(params, model, source, draft, context, pause)
 
 
 def _draw(
@@ -120,6 +130,7 @@ def _draw(
     source: MadeData | None,
     draft: Path,
     context: JobContext,
+    pause: Callable[[], None],
 ) -> None:
     pictures = _fitting(model, source) if source else None
     names = _labels_of(model, pictures)
@@ -128,7 +139,7 @@ def _draw(
     shown: list[NDArray[np.uint8]] = []
     step = CHUNK - CHUNK % max(len(names), 1) or len(names)
     for begin in range(0, params.n, step):
-        context.checkpoint()
+        pause()
         (seed,) = np.random.SeedSequence((params.seed, begin)).generate_state(1)
         made = made_of(model, min(step, params.n - begin), int(seed), pictures)
         labels = [names[label] for label in made.labels.tolist()] if names else []
@@ -209,6 +220,7 @@ def _restyle(
     source: MadeData,
     draft: Path,
     context: JobContext,
+    pause: Callable[[], None],
 ) -> None:
     """The people of the data set as other cameras of the model see them. Raises Malformed
     (`too_few_persons`) where there are not so many ways from a crop to another camera."""
@@ -233,7 +245,7 @@ def _restyle(
         epsilon=params.epsilon,
         how=parents_of(model, source) | ({"targets": params.targets} if params.targets else {}),
     )
-    restyle = _watched(Translation(model, domains), context, params.n)
+    restyle = _watched(Translation(model, domains), context, params.n, pause)
     made = restyle_persons(chosen, restyle, draft, origin)
     crops = [decode(path.read_bytes(), "rgb") for path in made.images[:SHOWN]]
     height, width = crops[0].shape[:2]
@@ -243,7 +255,9 @@ def _restyle(
     write_durably(context.folder / SHEET, marked(sheet))
 
 
-def _watched(restyle: Restyle, context: JobContext, total: int) -> Restyle:
+def _watched(
+    restyle: Restyle, context: JobContext, total: int, pause: Callable[[], None]
+) -> Restyle:
     """Between any two chunks it tells how far it is, and stops where it is told to."""
     done = 0
 
@@ -251,7 +265,7 @@ def _watched(restyle: Restyle, context: JobContext, total: int) -> Restyle:
         crops: Sequence[NDArray[np.uint8]], source: int, target: int
     ) -> list[NDArray[np.uint8]]:
         nonlocal done
-        context.checkpoint()
+        pause()
         made = restyle(crops, source, target)
         done += len(made)
         context.report(done, total, f"{done} of {total} crops")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from services.synthetic.training.features import Extractor, measured
+from services.synthetic.training.features import MEASURED, Extractor, compared
 from services.synthetic.training.market import (
     NO_CAMERA,
     cameras_of,
@@ -109,21 +109,17 @@ def measure_command(
         str, typer.Option(help="A stored model whose features compare; inception-v3 gives FID.")
     ] = "msp-cnn",
     models: Annotated[Path, typer.Option(help="The store's folder.")] = Path("models"),
-    n: Annotated[int, typer.Option("--n", help="Pictures of each side, at most.")] = 2000,
+    n: Annotated[int, typer.Option("--n", help="Pictures of each side, at most.")] = MEASURED,
     seed: int = 0,
 ) -> None:
     """How like real crops of the cameras whose style they have made ones are, and how much of them
     they cover; the figures join the data set's manifest. What training gains is `uplift`'s to say.
     """
     found = MadeData.read(made)
-    random = np.random.default_rng(seed)
-    crops = [crop_of(path) for path in found.images]
-    cameras = {crop.camera for crop in crops} - {NO_CAMERA}
-    real = [crop for crop in training_crops(data) if not cameras or crop.camera in cameras]
-    shown, like = (
-        [side[row].read() for row in random.permutation(len(side))[:n]] for side in (crops, real)
-    )
-    figures = measured(Extractor(ModelStore(models).load(extractor)), like, shown, seed)
+    cameras = {*cameras_of(map(crop_of, found.images))} - {NO_CAMERA}
+    real = [crop.path for crop in training_crops(data) if not cameras or crop.camera in cameras]
+    features = Extractor(ModelStore(models).load(extractor))
+    figures = compared(features, real, found.images, seed, n)
     found.judged(metrics=figures)
     print(json.dumps(figures))
 
