@@ -118,6 +118,16 @@ def arrays(**named) -> bytes:
     return packed.getvalue()
 
 
+def write_npz(path: Path, **changes) -> Path:
+    arrays = {
+        "images": np.arange(6 * 8 * 8, dtype=np.uint8).reshape(6, 8, 8),
+        "labels": np.array([0, 1, 0, 1, 0, 1]),
+        "classes": np.array(["a", "b"]),
+    }
+    np.savez(path, **{name: value for name, value in (arrays | changes).items() if len(value)})
+    return path
+
+
 def write_data(shelf, dataset_id: str, names: list[str], classes=(), *, kind, **size) -> None:
     folder = MadeFolder(shelf.folder / dataset_id, synthetic=False)
     for n, name in enumerate(names):

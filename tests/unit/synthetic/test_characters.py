@@ -171,6 +171,10 @@ def test_characters_by_command_and_not_twice(tmp_path):
     assert json.loads(again.output.splitlines()[-1]) == figures
     other = command(*wanted, "--share", 0.2)
     assert other.exception.code == "other_settings"
+    with np.load(data) as arrays:
+        darker = {**arrays, "images": arrays["images"] // 2}
+    np.savez(data, **darker)
+    assert command(*wanted).exception.code == "other_settings"
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from services.synthetic.settings import SyntheticSettings
 from services.synthetic.shelf import Shelf
 from services.synthetic.training import generating
 from services.synthetic.training.generating import generate
+from services.synthetic.training.measuring import Measure
 from services.synthetic.training.pictures import read_pictures
 from shared.errors import Malformed, Missing, Unavailable
 from shared.images import decode
@@ -24,6 +26,7 @@ from shared.mark import is_marked
 from shared.model_store import ModelStore
 from tests.unit.synthetic.studio import SIDE, Watched, store_model, write_data
 
+MODELS = Path(__file__).parents[3] / "models"
 LETTERS, CROPS, JOB, NEXT = (f"0000000000000000000000000{n}" for n in range(4))
 
 
@@ -207,6 +210,31 @@ def test_made_pictures_are_measured_beside_the_data_set(shelf, tmp_path):
     (recall,) = [value for name, value in metrics.items() if name.startswith("recall_")]
     assert np.isfinite(kid)
     assert 0 <= recall <= 1
+
+
+def test_what_cannot_be_measured_is_refused_before_anything_is_made(shelf, tmp_path):
+    for changes, code in (
+        ({"n": 5}, "too_few_pictures"),
+        ({"extractor": "darkener"}, "no_extractor"),
+        ({"extractor": "drawer"}, "no_extractor"),
+        ({"dataset_id": CROPS, "model": "darkener"}, "too_few_pictures"),
+    ):
+        usual = {"model": "writer", "n": 8, "dataset_id": LETTERS, "extractor": "eyes"}
+        pixels = ["B", 3, SIDE, SIDE]
+        same = helper.make_node("Identity", ["x"], ["made"])
+        store_model(tmp_path, "eyes", {"x": pixels}, [same])
+        seen = Watched(tmp_path / "job", JOB)
+        with pytest.raises(Malformed) as refused:
+            generate(asked(**(usual | changes)), seen)
+        assert (refused.value.code, seen.notes) == (code, [])
+
+
+def test_crops_are_measured_beside_those_of_the_cameras_that_they_look_like(shelf, tmp_path):
+    crops = [f"{p:04}_c{c}s1_00000{p}_00.png" for p in range(8) for c in (1, 2, 3)]
+    write_data(shelf, NEXT, crops, ("c1", "c2", "c3"), kind="persons", width=16, height=32)
+    measure = Measure(ModelStore(MODELS).load("msp-cnn"), shelf.get(NEXT))
+    names = [path.name[:7] for path in measure._real(("c3",))]
+    assert names == [f"{person:04}_c3" for person in range(1, 8)]  # person 0 is nobody
 
 
 def test_one_that_is_stopped_leaves_nothing_and_one_that_was_killed_is_begun_anew(

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import resource
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from redis import Redis
 
+from services.synthetic.generating import GenerationParams
 from services.synthetic.learning import StyleParams, TrainingParams
 from services.synthetic.settings import SyntheticSettings
 from services.synthetic.shelf import Shelf
+from services.synthetic.training.generating import generate
 from services.synthetic.training.learning import _provenance, learn, pictures_of
 from shared.errors import Conflict, Corrupt, Malformed, Missing, Unavailable
 from shared.jobs import JobCancelled
 from shared.mark import is_marked
 from shared.model_store import CLAIM, ModelStore
+from shared.topics import Group, PartitionKeys
 from tests.dummy_models import noise_painter
 from tests.unit.synthetic.studio import Watched, picture, write_data
 
@@ -175,6 +181,31 @@ def test_a_model_knows_the_classes_that_it_has_learnt_and_not_those_of_the_manif
     for asked, known in (((), ("a", "c")), (("c", "a"), ("c", "a"))):
         wanted = order(ODD, classes=asked)
         assert _provenance(wanted, data, pictures_of(data, asked)).classes == known
+
+
+def generation() -> GenerationParams:
+    return GenerationParams(model="paints", n=2, name="made")
+
+
+@pytest.mark.parametrize(("job", "params"), [(learn, order), (generate, generation)])
+def test_a_job_stands_still_while_clips_wait_for_their_scores(
+    job, params, shelf, tmp_path, redis_server, monkeypatch
+):
+    noise_painter(tmp_path / "models")
+    monkeypatch.setenv("BUS_URL", redis_server.url)
+    monkeypatch.setenv("TRAINING_WAITS_AT", "2")
+    context = Watched(tmp_path / "job", JOB)
+    waiting = PartitionKeys(0).open(Group.ANOMALY)
+    with Redis.from_url(redis_server.url) as redis, ThreadPoolExecutor() as pool:
+        redis.zadd(waiting, {"1-1": 1, "1-2": 2})
+        working = pool.submit(job, params(), context)
+        while not context.note.startswith("stands still") and not working.done():
+            time.sleep(0.05)
+        assert not working.done()
+        context.stop.set()
+        with pytest.raises(JobCancelled):
+            working.result(60)
+        redis.delete(waiting)
 
 
 def test_a_style_is_a_training_of_a_translator_on_some_cameras():
