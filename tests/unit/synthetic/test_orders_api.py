@@ -12,6 +12,8 @@ from services.synthetic.settings import SyntheticSettings
 from services.synthetic.training.registry import SYSTEMS
 from shared.auth import Scope
 from shared.jobs import JobState
+from shared.model_store import ModelStore
+from tests.dummy_models import colour_embedder, lightening_translator, noise_painter
 from tests.unit.synthetic.studio import letters, running_studio
 
 OPEN = {("get", "/livez"), ("get", "/readyz"), ("get", "/version")}
@@ -115,6 +117,27 @@ async def test_a_generation_needs_a_model_that_makes_images(studio):
     ):
         refused = await studio.api.post("/v1/generations", json=asked | changes)
         assert (refused.status_code, refused.json()["code"]) == (422, "malformed")
+
+
+async def test_a_name_that_a_job_has_claimed_is_refused_at_once(studio, dataset):
+    ModelStore(studio.settings.model_folders[0]).claim("tiny", "another")
+    refused = await studio.api.post("/v1/trainings", json=training(dataset))
+    assert (refused.status_code, refused.json()["code"]) == (409, "model_exists")
+
+
+async def test_what_cannot_be_measured_is_not_ordered(studio, dataset):
+    folder = studio.settings.model_folders[0]
+    noise_painter(folder), colour_embedder(folder), lightening_translator(folder)
+    asked = {"model": "paints", "n": 6, "name": "made", "dataset_id": dataset}
+    for changes, code in (
+        ({"extractor": "lightens"}, "no_extractor"),
+        ({"extractor": "paints"}, "no_extractor"),
+        ({"extractor": "colours", "n": 5}, "too_few_pictures"),
+    ):
+        refused = await studio.api.post("/v1/generations", json=asked | changes)
+        assert (refused.status_code, refused.json()["code"]) == (422, code)
+    good = await studio.api.post("/v1/generations", json=asked | {"extractor": "colours"})
+    assert good.status_code == 202, good.text
 
 
 async def test_without_pytorch_it_says_so_and_what_to_install(bus, redis_server, tmp_path):
