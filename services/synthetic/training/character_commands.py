@@ -23,6 +23,9 @@ STYLIST = StylistSettings()
 
 DataOption = Annotated[Path, typer.Option(help="Pictures of classes: FILE.npz or DIR/CLASS/*.")]
 ModelOption = Annotated[str, typer.Option(help="Name of an saae in the store.")]
+MadeOption = Annotated[
+    list[int] | None, typer.Option(help="Made pictures of a class. [10, 50, 200]")
+]
 StoreOption = Annotated[Path, typer.Option(help="The store's folder.")]
 
 
@@ -32,9 +35,7 @@ def characters_command(
     seeds: Annotated[int, typer.Option(min=2)] = 5,
     first_seed: int = 0,
     each: Annotated[int, typer.Option(help="Real pictures of a class.", min=1)] = PLAN.each,
-    made: Annotated[
-        list[int] | None, typer.Option(help="Made pictures of a class. [10, 50, 200]")
-    ] = None,
+    made: MadeOption = None,
     steps: Annotated[int, typer.Option(help="Of the recogniser.", min=1)] = PLAN.steps,
     share: Annotated[float, typer.Option(help="Of made ones in a batch.")] = PLAN.share,
     stylist_steps: Annotated[int, typer.Option(min=1)] = STYLIST.steps,
