@@ -1,4 +1,4 @@
-"""A camera's stored crops -> small ones: they show how it sees, and too little to know anybody."""
+"""A camera's stored crops -> small ones, which show how it sees."""
 
 from __future__ import annotations
 

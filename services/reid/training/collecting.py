@@ -4,8 +4,9 @@ A style is learnt from it, and people are restyled of it. Labelled crops stand i
 but for those of people whom a training with the same share holds out: what a style has seen of
 them, it could give away. Crops of live cameras are small and nobody's (Market-1501's -1).
 
-Who was forgotten before the data set stands is not in it. Who is forgotten later stays in it, too
-small to be known and under no name, until it is deleted, as whoever has asked for it must do.
+It is personal data: small crops under no name can still be found again. Who was forgotten before it
+is written is not in it. Who is forgotten later stays in it until it is deleted, as whoever has
+asked for it must do.
 """
 
 from __future__ import annotations
