@@ -36,9 +36,9 @@ class AdaptationConductor(Conductor[AdaptationRow]):
     """Leads each change of the re-ID model.
 
     Who is forgotten while a style is learnt keeps nothing of themselves in what lasts: collected
-    crops of live cameras are too small to be known and under no name, nobody of them is made, and
-    the data set goes with the adaptation's end, whichever it is. The style's model and the made
-    data set stay: the verdict on these is worth having.
+    crops of live cameras are under no name, nobody of them is made, and the data set goes with the
+    adaptation's end, whichever it is. The style's model and the made data set stay: the verdict on
+    these is worth having.
     """
 
     seen_by = ("state", "stage", "job_id")
