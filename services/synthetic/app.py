@@ -69,7 +69,7 @@ def create_app(settings: SyntheticSettings) -> FastAPI:
             yield {
                 "schema": lambda: watch_schema(database, MIGRATIONS, health.vital("schema")),
                 "jobs": worker.run,
-                "sweeper": sweeper.run,
+                "sweeper": lambda: sweeper.run(health.vital("sweeper")),
             }
         finally:
             await bus.close()

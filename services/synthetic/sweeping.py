@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from services.synthetic.shelf import Shelf
     from shared.database import Database
+    from shared.health import Vital
 
 log = structlog.get_logger(__name__)
 
@@ -35,8 +36,10 @@ class Sweeper:
         self._jobs_folder = jobs_folder
         self._database = database
 
-    async def run(self) -> None:
-        """At once, and every hour, until cancelled."""
+    async def run(self, vital: Vital) -> None:
+        """At once, and every hour, until cancelled. What cannot be swept is told, and nobody has to
+        wait for it."""
+        vital.well()
         while True:
             try:
                 await self.sweep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 
@@ -12,6 +13,7 @@ from services.synthetic.sweeping import LEFT_AFTER_S, Sweeper
 from services.synthetic.tables import JobRow
 from shared.data_folder import MANIFEST
 from shared.database import Database
+from shared.health import Vital
 from shared.jobs import JobState
 from tests.unit.synthetic.studio import letters, running_studio
 
@@ -86,3 +88,11 @@ def names(folder) -> list[str]:
 async def test_where_nothing_was_ever_made_there_is_nothing_to_sweep(studio, sweeper):
     await sweeper.sweep()
     assert not studio.datasets.exists()
+
+
+async def test_nobody_has_to_wait_for_the_sweeper(sweeper):
+    vital = Vital("sweeper")
+    sweeping = asyncio.create_task(sweeper.run(vital))
+    await asyncio.sleep(0)
+    assert vital.reason is None
+    sweeping.cancel()
