@@ -30,6 +30,10 @@ log = structlog.get_logger(__name__)
 Task = Callable[[], Awaitable[None]]
 Tasks = dict[str, Task]
 
+KEEP_ALIVE_S = 75
+"""How long a connection may idle. Longer than clients and the load balancer keep theirs (httpx 5 s,
+HAProxy 60): whoever ends it first never sends a request into one that the other side is ending."""
+
 LIVENESS_PATHS = ["/livez", "/readyz", "/metrics", "/version"]
 
 
@@ -140,6 +144,7 @@ def serve(name: str, settings: FloorSettings, app: FastAPI) -> None:
         app,
         host=settings.host,
         port=settings.port,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
         **config,
     )
