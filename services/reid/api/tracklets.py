@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Security
 from pydantic import BaseModel
 
-from services.reid.api.dependencies import TimeUs
+from services.reid.api.dependencies import TimeUs, cameras_of
 from services.reid.gallery.forgetting import Erasure
 from shared.auth import Principal, Scope, authenticate
 from shared.errors import Denied
@@ -34,7 +34,6 @@ async def forget_tracklets(
     cameras does not name which."""
     if principal.cameras is not None and not camera_ids:
         raise Denied("this key is for some cameras only: name them", code="camera_denied")
-    for camera_id in camera_ids or ():
-        principal.check_camera(camera_id)
-    what = Erasure(person_id, frozenset(camera_ids) if camera_ids else None, before_us)
+    cameras = cameras_of(principal, camera_ids)
+    what = Erasure(person_id, frozenset(cameras) if cameras else None, before_us)
     return Forgotten(tracklets=await request.app.state.forgetting.forget(what))

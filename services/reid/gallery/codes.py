@@ -44,14 +44,18 @@ class Coder:
         """Signs of what differs from the mean of these vectors, (N, 256)."""
         return cls(vectors.mean(axis=0))
 
-    def codes(self, vectors: Vectors | Halves) -> Codes:
-        """(N, 256) of any float type -> (N, 32): eight bits a byte, the first one highest."""
-        out = np.empty((len(vectors), BITS // 8), np.uint8)
-        room = np.empty((min(CHUNK, len(vectors)), BITS), np.float32)
+    def codes(self, vectors: Vectors | Halves, length: int = BITS) -> Codes:
+        """(N, 256) of any float type -> (N, length / 8): the first bits of their codes, eight a
+        byte, the first one highest. length: a multiple of 8."""
+        out = np.empty((len(vectors), length // 8), np.uint8)
+        # Without a projection a bit is its own coordinate, and the others are not looked at.
+        width = length if self.projection is None else BITS
+        room = np.empty((min(CHUNK, len(vectors)), width), np.float32)
         for start in range(0, len(vectors), CHUNK):
             centred = room[: len(vectors) - start]
-            np.subtract(vectors[start : start + CHUNK], self.mean, out=centred)
-            bits = centred if self.projection is None else centred @ self.projection
+            piece = vectors[start : start + CHUNK, :width]
+            np.subtract(piece, self.mean[:width], out=centred)
+            bits = centred if self.projection is None else centred @ self.projection[:, :length]
             out[start : start + CHUNK] = np.packbits(bits > 0, axis=1)
         return out
 

@@ -142,6 +142,7 @@ def test_codes_are_the_signs_of_the_centred_vector():
     vector = np.zeros((1, 256), np.float32)
     vector[0, [0, 9]] = 1.0
     assert coder.codes(vector)[0, :3].tolist() == [0b10000000, 0b01000000, 0]
+    assert coder.codes(vector, 16)[0].tolist() == [0b10000000, 0b01000000]
 
 
 def test_bits_of_learnt_codes_are_the_columns_of_their_projection():
@@ -150,6 +151,7 @@ def test_bits_of_learnt_codes_are_the_columns_of_their_projection():
     vector = np.zeros((1, 256), np.float32)
     vector[0, 0] = 1.0
     assert coder.codes(vector)[0, :2].tolist() == [0, 0b10000000]
+    assert coder.codes(vector, 16)[0].tolist() == [0, 0b10000000]
 
 
 @pytest.mark.parametrize("count", [0, 1, 300, MANY])
